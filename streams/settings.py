@@ -1,0 +1,110 @@
+"""Settings: every choice a user can make, with a default a newcomer can keep.
+
+Read once from the environment (``PINSTREAM_<NAME>``, upper case) over the defaults below.
+Each outside part is either ``embedded`` (started here by ``pinstream up``) or a server's address.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+PROJECT = Path(__file__).resolve().parent.parent
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Ports of embedded parts are ``port_base`` plus a fixed step (:meth:`port`)."""
+
+    #: One folder for data, logs, process ids and downloaded weights.
+    home: Path = PROJECT / ".pinstream"
+    host: str = "127.0.0.1"
+    port_base: int = 29000
+
+    #: ``embedded`` or ``host:port,host:port``.
+    kafka: str = EMBEDDED
+    #: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
+    kafka_security: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "PLAIN"
+    kafka_username: str = ""
+    kafka_password: str = ""
+    kafka_ca_file: str = ""
+    #: Consumer group, and the prefix of whatever Faust names.
+    group: str = "pinstream"
+
+    #: ``embedded`` or ``clickhouse://user:password@host:9000/database`` (``clickhouses://`` for TLS).
+    clickhouse: str = EMBEDDED
+    #: ``embedded`` (the standalone server), ``lite`` or ``http(s)://host:19530``.
+    milvus: str = EMBEDDED
+    milvus_token: str = ""
+    #: ``embedded`` or ``host:port`` of Triton's gRPC endpoint.
+    triton: str = EMBEDDED
+
+    api_token: str = ""
+    #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
+    image_folders: str = "examples"
+
+    @classmethod
+    def load(cls, environ: dict[str, str] | None = None) -> Settings:
+        """Settings from the environment. Raises ValueError naming the variable that is wrong."""
+        environ = dict(os.environ) if environ is None else environ
+        given: dict[str, object] = {}
+        for field in fields(cls):
+            name = f"PINSTREAM_{field.name.upper()}"
+            text = environ.get(name)
+            if text is None:
+                continue
+            kind = type(field.default)
+            try:
+                given[field.name] = Path(text).expanduser().resolve() if isinstance(field.default, Path) else kind(text)
+            except ValueError as error:
+                raise ValueError(f"{name}={text!r}: {error}") from None
+        return cls(**given)  # type: ignore[arg-type]
+
+    #: Step of each embedded part's port over ``port_base``.
+    PORTS: ClassVar[dict[str, int]] = {
+        "api": 8,
+        "clickhouse": 23,
+        "milvus": 30,
+        "prometheus": 60,
+        "faust": 66,
+        "triton_http": 80,
+        "triton_grpc": 81,
+        "triton_metrics": 82,
+        "milvus_metrics": 91,
+        "kafka": 92,
+        "kafka_controller": 93,
+    }
+
+    def port(self, part: str) -> int:
+        """The port of an embedded part; ``PINSTREAM_PORT_<PART>`` overrides one alone."""
+        own = os.environ.get(f"PINSTREAM_PORT_{part.upper()}")
+        return int(own) if own else self.port_base + self.PORTS[part]
+
+    @cached_property
+    def kafka_bootstrap(self) -> str:
+        return f"{self.host}:{self.port('kafka')}" if self.kafka == EMBEDDED else self.kafka
+
+    @cached_property
+    def clickhouse_http(self) -> str:
+        """Where the embedded ClickHouse process speaks ClickHouse's HTTP interface."""
+        return f"http://{self.host}:{self.port('clickhouse')}"
+
+    @cached_property
+    def triton_grpc(self) -> str:
+        return f"{self.host}:{self.port('triton_grpc')}" if self.triton == EMBEDDED else self.triton
+
+    @cached_property
+    def milvus_uri(self) -> str:
+        if self.milvus == EMBEDDED:
+            return f"http://{self.host}:{self.port('milvus')}"
+        return str(self.home / "data" / "milvus-lite.db") if self.milvus == "lite" else self.milvus
+
+    @cached_property
+    def readable_folders(self) -> list[Path]:
+        """Absolute folders that ``file://`` images may be read from."""
+        return [(PROJECT / folder).resolve() for folder in self.image_folders.split(":") if folder]

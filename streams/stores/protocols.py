@@ -1,0 +1,107 @@
+"""What the engine asks of the outside systems; the adapters beside this file keep these promises.
+
+Every ``write`` may be repeated and counts once; no ``read`` blocks the stream. A part that is gone
+raises :class:`StoreUnavailable`; the caller degrades the answer or waits, never drops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
+
+
+class StoreUnavailable(Exception):
+    """The part cannot be reached or timed out; ``retry_after`` is in seconds."""
+
+    def __init__(self, part: str, detail: str, retry_after: float = 1.0) -> None:
+        super().__init__(f"{part}: {detail}")
+        self.part, self.retry_after = part, retry_after
+
+
+class EventStore(Protocol):
+    """ClickHouse."""
+
+    async def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+        """Insert rows as one block. With a ``token``, the same insert repeated counts once."""
+        ...
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
+        """Rows as columns. Parameters are written ``{name:Type}`` in the SQL, as ClickHouse does."""
+        ...
+
+    async def command(self, sql: str) -> None:
+        """Run a statement that returns nothing (DDL, mutation)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Neighbours(NamedTuple):
+    """Nearest vectors: both arrays ``(queries, k)``, best first, padded with id 0 and score -inf."""
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]  # inner product of L2-normalised vectors, so the cosine
+
+
+class VectorStore(Protocol):
+    """Milvus, with collections ``pins`` (key ``pin``) and ``objects`` (key ``object``)."""
+
+    async def prepare(self, dimension: int) -> None:
+        """Create the collections and indexes that are missing."""
+        ...
+
+    async def upsert(
+        self, collection: str, ids: NDArray[np.int64], vectors: NDArray[np.float32], fields: Columns
+    ) -> None: ...
+
+    async def search(
+        self, collection: str, vectors: NDArray[np.float32], k: int, where: str = ""
+    ) -> Neighbours: ...
+
+    async def fetch(self, collection: str, ids: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
+        """Vectors of the ids that exist."""
+        ...
+
+    async def delete(self, collection: str, ids: NDArray[np.int64]) -> None: ...
+
+    async def delete_objects_of(self, pins: NDArray[np.int64]) -> None: ...
+
+    async def count(self, collection: str) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class Detection(NamedTuple):
+    """One object: ``box`` is (left, top, right, bottom) as fractions of the image's width and height."""
+
+    label: str
+    confidence: float
+    box: tuple[float, float, float, float]
+
+
+class Models(Protocol):
+    """Triton."""
+
+    async def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        """RGB images ``(height, width, 3)`` of any size → objects of each."""
+        ...
+
+    async def encode(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """RGB images of any size → ``(n, d)``, L2-normalised."""
+        ...
+
+    async def rank(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n, F)`` features in the order of ``operators.slate.features.NAMES`` → ``(n, 4)``
+        probabilities of save, closeup, outbound click, hide."""
+        ...
+
+    async def versions(self) -> dict[str, str]:
+        """Model name → version that serves, e.g. ``{"detector": "1"}``."""
+        ...
+
+    async def close(self) -> None: ...
