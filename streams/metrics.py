@@ -1,0 +1,154 @@
+"""Metrics: everything the engine tells Prometheus, in one place, one registry an engine."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from operators.events import EVENTS
+
+# Without this every series has a second one with the time of its birth, which nothing here reads.
+disable_created_metrics()
+
+OUTCOMES = ("counted", "duplicate", "rejected")
+PARTS = ("clickhouse", "kafka", "milvus", "triton")
+
+#: The value of ``degraded`` for a slate that every part helped to build.
+WHOLE = "none"
+
+#: Seconds. Freshness is promised within 1 s, so the buckets are close together up to there.
+FRESHNESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60)
+STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def _release() -> str:
+    try:
+        return version("pinstream")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
+
+
+class Metrics:
+    """What agents, stores, the slate builder and the API count. Every engine has its own registry.
+
+    ``# HELP`` of each metric is its documentation; ``GET /metrics`` shows them all.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry, buckets=STEP_BUCKETS)
+
+        self._events = counter("pinstream_events", "Events read, by what became of them.", ["topic", "outcome"])
+        self._warnings = counter("pinstream_warnings", "Events used although something was odd.", ["reason"])
+        self._dead = counter("pinstream_dead_letters", "Records sent to dead.letters.", ["reason"])
+        self._batch = histogram("pinstream_batch_seconds", "Time of one step of one batch.", ["topic", "step"])
+        self._lag = Gauge(
+            "pinstream_lag_events", "Events that this worker has yet to read.", ["topic"], registry=self.registry
+        )
+        self._freshness = histogram(
+            "pinstream_freshness_seconds",
+            "From an event reaching Kafka to the slate that it triggered.",
+            buckets=FRESHNESS_BUCKETS,
+        )
+        self._slates = counter("pinstream_slates", "Slates built, by what they had to do without.", ["degraded"])
+        self._stage_items = counter(
+            "pinstream_stage_items", "Candidates into and out of a stage of a slate.", ["stage", "direction"]
+        )
+        self._stage_seconds = histogram("pinstream_stage_seconds", "Time of one stage of one slate.", ["stage"])
+        self._pins = counter("pinstream_pins_understood", "Pins whose image was detected, encoded and stored.")
+        self._objects = counter("pinstream_objects", "Objects found in understood pins.")
+        self._store_errors = counter("pinstream_store_errors", "Calls that an outside part failed.", ["part"])
+        self._store_seconds = histogram(
+            "pinstream_store_seconds", "Time of one call to an outside part.", ["part", "call"]
+        )
+        Info("pinstream_build", "What runs.", registry=self.registry).info(
+            {"version": _release(), "python": platform.python_version()}
+        )
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        # A series that starts at 0 lets rate() see its first increase.
+        for topic in EVENTS:
+            for outcome in OUTCOMES:
+                self._events.labels(topic, outcome)
+        for part in PARTS:
+            self._store_errors.labels(part)
+        self._slates.labels(WHOLE)
+
+    def events(self, topic: str, *, counted: int = 0, duplicate: int = 0, rejected: int = 0) -> None:
+        """Events of a batch by outcome; together they are the records that were read."""
+        for outcome, count in zip(OUTCOMES, (counted, duplicate, rejected), strict=True):
+            self._events.labels(topic, outcome).inc(count)
+
+    def warnings(self, by_reason: Mapping[str, int]) -> None:
+        """Warnings of a batch, e.g. ``Decoded.warnings``."""
+        for reason, count in by_reason.items():
+            self._warnings.labels(reason).inc(count)
+
+    def dead_letters(self, reason: str, count: int = 1) -> None:
+        self._dead.labels(reason).inc(count)
+
+    @contextmanager
+    def batch_step(self, topic: str, step: str) -> Generator[None]:
+        """Time a step of a batch, whether it succeeds or not."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self._batch.labels(topic, step).observe(perf_counter() - began)
+
+    def lag(self, topic: str, events: int) -> None:
+        """Events of all this worker's partitions of a topic that are still to be read."""
+        self._lag.labels(topic).set(events)
+
+    def freshness(self, seconds: float | Iterable[float]) -> None:
+        """Age of the trigger when its slate was emitted; one or many, in seconds."""
+        for value in (seconds,) if isinstance(seconds, (int, float)) else seconds:
+            self._freshness.observe(value)
+
+    def slates(self, degraded: Sequence[str], count: int = 1) -> None:
+        """Slates built, with the parts or sources that they had to do without."""
+        self._slates.labels("+".join(sorted(set(degraded))) or WHOLE).inc(count)
+
+    def stage(self, stage: str, entered: int, left: int, seconds: float) -> None:
+        """What one stage of a slate was given, what it let through and how long it took."""
+        self._stage_items.labels(stage, "in").inc(entered)
+        self._stage_items.labels(stage, "out").inc(left)
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def understood(self, pins: int, objects: int) -> None:
+        """Pins that vision has stored, and the objects found in them."""
+        self._pins.inc(pins)
+        self._objects.inc(objects)
+
+    @contextmanager
+    def store(self, part: str, call: str) -> Generator[None]:
+        """Time a call to an outside part (one of ``PARTS``); an exception counts as an error and goes on."""
+        began = perf_counter()
+        try:
+            yield
+        except Exception:
+            self._store_errors.labels(part).inc()
+            raise
+        finally:
+            self._store_seconds.labels(part, call).observe(perf_counter() - began)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus's text format."""
+        return generate_latest(self.registry)
