@@ -1,0 +1,45 @@
+"""The engine: everything an agent, the API or the slate builder needs, made once per worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from streams.feed_schedule import FeedSchedule
+    from streams.ledger import Ledger
+    from streams.metrics import Metrics
+    from streams.settings import Settings
+    from streams.state import HotState
+    from streams.stores.protocols import EventStore, Models, VectorStore
+    from streams.vector_cache import VectorCache
+
+
+class Outputs(Protocol):
+    """Where agents send what they emit. Sent is not yet safe; flushed is."""
+
+    def send(self, topic: str, key: int, value: bytes) -> None:
+        """Queue one message, keyed by an id. Never blocks."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until the broker holds everything sent before. Raises StoreUnavailable when it cannot."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass
+class Engine:
+    """One worker's parts. ``state`` is a cache of what ``events`` (ClickHouse) holds."""
+
+    settings: Settings
+    metrics: Metrics
+    events: EventStore
+    vectors: VectorStore
+    models: Models
+    outputs: Outputs
+    state: HotState
+    ledger: Ledger
+    schedule: FeedSchedule
+    vector_cache: VectorCache
