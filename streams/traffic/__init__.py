@@ -1,0 +1,1 @@
+"""Traffic from files: simulated, converted from public formats, replayed to Kafka."""
