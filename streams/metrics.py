@@ -137,15 +137,19 @@ class Metrics:
         self._pins.inc(pins)
         self._objects.inc(objects)
 
+    def store_error(self, part: str) -> None:
+        """A call to an outside part failed and will be tried again or done without."""
+        self._store_errors.labels(part).inc()
+
     @contextmanager
     def store(self, part: str, call: str) -> Generator[None]:
-        """Time a call to an outside part (one of ``PARTS``); an exception counts as an error and goes on."""
+        """Time a call to an outside part (one of ``PARTS``), whether it succeeds or not.
+
+        Errors are counted by whoever handles them, with :meth:`store_error`.
+        """
         began = perf_counter()
         try:
             yield
-        except Exception:
-            self._store_errors.labels(part).inc()
-            raise
         finally:
             self._store_seconds.labels(part, call).observe(perf_counter() - began)
 
