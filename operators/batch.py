@@ -49,6 +49,8 @@ class Reject:
     reason: str
     detail: str
     value: bytes | None
+    #: Kafka's timestamp of the record, ms; 0 where unknown.
+    logged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

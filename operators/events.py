@@ -3,20 +3,31 @@
 Every event is a JSON object on the Kafka topic of its type. Ids are positive 64-bit integers or
 strings (mapped by :func:`operators.identity.stable_id`); times are milliseconds since the epoch.
 ``v`` is the version of the event's schema: a producer that adds a field raises it, readers ignore
-what they do not know (and count it), so nothing has to stop. ``docs/events.md`` shows an example of each.
+what they do not know (and count it), so nothing has to stop. ``docs/events.md`` shows an example of each
+and ``docs/events.schema.json`` is made from this file. Limits stand in the types, so decoding checks them.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-Id = int | str
+from operators.identity import MAX_ID
 
 #: The newest schema version that this code knows.
 VERSION = 1
+#: No event is older than this (2005-01-01), milliseconds since the epoch.
+EARLIEST = 1_104_537_600_000
+#: No event is later than the year 9999; what is late by the broker's clock is decided on reading.
+LATEST = 253_402_300_799_999
+MAX_POSITION = 2**15 - 1
+
+Id = Annotated[int, Meta(ge=1, le=MAX_ID)] | Annotated[str, Meta(min_length=1)]
+Milliseconds = Annotated[int, Meta(ge=EARLIEST, le=LATEST)]
+Position = Annotated[int, Meta(ge=0, le=MAX_POSITION)]
 
 
 class Kind(IntEnum):
@@ -42,15 +53,15 @@ class Surface(IntEnum):
 SurfaceName = Literal["other", "home", "related", "search", "board"]
 
 
-class Event(msgspec.Struct, kw_only=True, gc=False):
+class Event(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """What every event has.
 
     ``event_id`` names the event: the same one twice counts once. Without it the event is named by
-    its content, so an identical event still counts once.
+    its content, so an identical event still counts once. An event without ``v`` is of version 1.
     """
 
-    time: int
-    v: int = VERSION
+    time: Milliseconds
+    v: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 1
     event_id: Id | None = None
 
 
@@ -77,7 +88,7 @@ class SaveEvent(Event, kw_only=True, gc=False):
     pin: Id
     board: Id
     slate: Id | None = None
-    position: int | None = None
+    position: Position | None = None
     surface: SurfaceName = "other"
 
 
@@ -88,7 +99,7 @@ class ClickEvent(Event, kw_only=True, gc=False):
     pinner: Id
     pin: Id
     slate: Id | None = None
-    position: int | None = None
+    position: Position | None = None
     surface: SurfaceName = "other"
 
 
@@ -98,7 +109,7 @@ class ImpressionEvent(Event, kw_only=True, gc=False):
     pinner: Id
     pin: Id
     slate: Id | None = None
-    position: int | None = None
+    position: Position | None = None
     surface: SurfaceName = "home"
 
 
