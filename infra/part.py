@@ -1,0 +1,35 @@
+"""A part: one outside process that ``pinstream up`` starts, and how to tell that it is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streams.settings import Settings
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the supervisor needs to know of a process. ``infra/<name>.py`` has ``part(settings) -> Part``."""
+
+    name: str
+    command: list[str]
+    #: Port name (as in ``Settings.PORTS``) → number; checked to be free before the start.
+    ports: dict[str, int]
+    #: Where it listens, for people.
+    address: str
+    #: True once it answers. Never raises.
+    ready: Callable[[], bool]
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    #: Seconds to become ready, and to stop after SIGTERM before SIGKILL.
+    start_timeout: float = 90.0
+    stop_timeout: float = 20.0
+
+
+#: Two more functions that ``infra/<name>.py`` may have; both may be repeated at no cost.
+#: ``install(settings, say)`` downloads or unpacks what every home can share, into ``<home>/<name>`` or ``<home>/weights``.
+#: ``prepare(settings, say)`` writes what belongs to this home alone (configuration, formatted storage) before a start.
+Say = Callable[[str], None]
+__all__ = ["Part", "Say", "Settings"]

@@ -1,0 +1,191 @@
+"""Starts, watches and stops the embedded parts as detached local processes.
+
+``<home>/run/<part>.json`` remembers a process by its id *and* start time, so that a reused process id is never killed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+
+from infra.part import Part, Say
+from infra.ports import require_free
+from infra.process import Running, remember, remembered
+from streams.settings import EMBEDDED, Settings
+
+#: Every part this package can start, in the order people are told of them.
+PARTS = ("kafka", "clickhouse", "milvus", "triton")
+
+POLL_SECONDS = 0.2
+PROGRESS_SECONDS = 5.0
+LOG_LINES_SHOWN = 15
+LOG_BYTES_KEPT = 32 * 1024 * 1024
+
+
+class PartFailed(Exception):
+    """A part did not come up; the message holds its last log lines."""
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One embedded part as it is now: ``state`` is ``ready``, ``starting`` (or not answering) or ``stopped``."""
+
+    name: str
+    state: str
+    address: str
+    pid: int | None = None
+    resident_bytes: int | None = None
+    seconds: float | None = None
+
+
+def embedded(settings: Settings) -> list[str]:
+    """Names of the parts that are started here rather than reached as servers."""
+    return [name for name in PARTS if getattr(settings, name) == EMBEDDED]
+
+
+def describe(settings: Settings, name: str) -> Part:
+    """The part as its own module describes it."""
+    return importlib.import_module(f"infra.{name}").part(settings)
+
+
+def install(settings: Settings, names: Sequence[str], say: Say = print) -> None:
+    """Download what these parts need, without starting them."""
+    with _one_at_a_time(settings):
+        for name in names:
+            _hook(importlib.import_module(f"infra.{name}"), "install", settings, say)
+
+
+def up(settings: Settings, say: Say = print, names: Sequence[str] | None = None) -> None:
+    """Install, start and wait for the embedded parts, those that run already left alone.
+
+    Raises:
+        PartFailed: a part died or did not become ready; the others stay up, so a second ``up`` completes the work.
+    """
+    chosen = embedded(settings) if names is None else list(names)
+    with _one_at_a_time(settings), ThreadPoolExecutor(max(1, len(chosen))) as pool:
+        jobs = [pool.submit(_up_one, settings, name, say) for name in chosen]
+        failures = [str(job.exception()) for job in jobs if job.exception()]
+    if failures:
+        raise PartFailed("\n".join(failures))
+
+
+def down(settings: Settings, say: Say = print, names: Sequence[str] = PARTS) -> None:
+    """Stop whatever of these parts runs out of this home, by SIGTERM and, past its time, SIGKILL."""
+    with _one_at_a_time(settings), ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: _down_one(settings, name, say), names))
+
+
+def status(settings: Settings) -> list[PartStatus]:
+    """How each embedded part is."""
+    return [_status_of(settings, name) for name in embedded(settings)]
+
+
+def log_of(settings: Settings, name: str) -> Path:
+    return settings.home / "logs" / f"{name}.log"
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Two ``up`` at once would both find a part missing and start it twice."""
+    run = settings.home / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
+
+
+def _up_one(settings: Settings, name: str, say: Say) -> None:
+    module = importlib.import_module(f"infra.{name}")
+    running = remembered(settings, name)
+    if running is None:
+        _hook(module, "install", settings, say)
+        _hook(module, "prepare", settings, say)
+        part = module.part(settings)
+        require_free(settings, part)
+        running = _start(settings, part)
+        say(f"{name}: starting (pid {running.pid})")
+    else:
+        part = module.part(settings)
+    _wait_until_ready(settings, part, running, say)
+    say(f"{name}: ready at {part.address}")
+
+
+def _hook(module: ModuleType, hook: str, settings: Settings, say: Say) -> None:
+    name = module.__name__.removeprefix("infra.")
+    if hasattr(module, hook):
+        getattr(module, hook)(settings, lambda line: say(f"{name}: {line}"))
+
+
+def _start(settings: Settings, part: Part) -> Running:
+    log = log_of(settings, part.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_BYTES_KEPT:
+        log.replace(log.with_suffix(".log.1"))
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            part.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | part.environment,
+            cwd=part.folder,
+            start_new_session=True,  # Ctrl-C in the terminal is for the command line, not for the parts
+        )
+    return remember(settings, part.name, process.pid, part.stop_timeout)
+
+
+def _wait_until_ready(settings: Settings, part: Part, running: Running, say: Say) -> None:
+    started = time.monotonic()
+    told = started
+    while not part.ready():
+        now = time.monotonic()
+        if not running.alive():
+            raise PartFailed(f"{part.name} died at start; {_last_lines(settings, part.name)}")
+        if now - started > part.start_timeout:
+            raise PartFailed(
+                f"{part.name} was not ready after {part.start_timeout:.0f} s; {_last_lines(settings, part.name)}"
+            )
+        if now - told > PROGRESS_SECONDS:
+            told = now
+            say(f"{part.name}: still starting ({now - started:.0f} s)")
+        time.sleep(POLL_SECONDS)
+
+
+def _down_one(settings: Settings, name: str, say: Say) -> None:
+    running = remembered(settings, name)
+    if running is not None:
+        stopped_by = running.stop()
+        say(f"{name}: stopped" + ("" if stopped_by == "SIGTERM" else f" by {stopped_by}"))
+    (settings.home / "run" / f"{name}.json").unlink(missing_ok=True)
+
+
+def _status_of(settings: Settings, name: str) -> PartStatus:
+    part = describe(settings, name)
+    running = remembered(settings, name)
+    if running is None:
+        return PartStatus(name, "stopped", part.address)
+    try:
+        process = psutil.Process(running.pid)
+        family = [process, *process.children(recursive=True)]
+        resident = sum(member.memory_info().rss for member in family)
+    except psutil.NoSuchProcess:
+        return PartStatus(name, "stopped", part.address)
+    state = "ready" if part.ready() else "starting"
+    return PartStatus(name, state, part.address, running.pid, resident, round(time.time() - running.started, 1))
+
+
+def _last_lines(settings: Settings, name: str) -> str:
+    log = log_of(settings, name)
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:] if log.exists() else []
+    return f"the end of {log}:\n" + "\n".join(f"    {line}" for line in lines)

@@ -1,0 +1,95 @@
+"""The real parts, each started once per session and only when a test asks for it, in a home of its own.
+
+What set-up downloaded into the project's home (Kafka's jars, weights, …) is linked, never copied or fetched again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra import ports, supervisor, topics
+from streams.settings import EMBEDDED, PROJECT, Settings
+
+#: Below the range from which the kernel takes ports for outgoing connections.
+TEST_PORTS = range(12000, 20000, 100)
+#: What belongs to one run of the parts; everything else below a home was installed and is the same for all.
+OWN_FOLDERS = {"data", "logs", "run"}
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of this session: embedded parts, free ports, a home outside the repository. Nothing runs yet."""
+    mine = replace(
+        Settings.load({}),
+        home=tmp_path_factory.mktemp("pinstream"),
+        port_base=_free_base(),
+        group=f"tests-{os.getpid()}",
+    )
+    yield mine
+    supervisor.down(mine, lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def kafka(settings: Settings) -> Settings:
+    """A Kafka broker with every declared topic."""
+    _start(settings, "kafka")
+    topics.apply(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def clickhouse(settings: Settings) -> Settings:
+    """A ClickHouse without tables; migrate it, or use a database of your own."""
+    return _start(settings, "clickhouse")
+
+
+@pytest.fixture(scope="session")
+def milvus(settings: Settings) -> Settings:
+    """The standalone Milvus server, without collections."""
+    return _start(settings, "milvus")
+
+
+@pytest.fixture(scope="session")
+def triton(settings: Settings) -> Settings:
+    """Triton serving ``model_repo/``."""
+    return _start(settings, "triton")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, which no clone carries."""
+    folder = Path(os.environ.get("PINSTREAM_DATA") or PROJECT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set PINSTREAM_DATA to the folder that holds it")
+    return folder
+
+
+def _start(settings: Settings, part: str) -> Settings:
+    installed = Settings.load().home
+    supervisor.install(replace(settings, home=installed), [part])
+    for folder in installed.iterdir():
+        link = settings.home / folder.name
+        if folder.is_dir() and folder.name not in OWN_FOLDERS and not link.exists():
+            link.symlink_to(folder)
+    supervisor.up(settings, names=[part])
+    return settings
+
+
+def _free_base() -> int:
+    """A port base whose every port is free now; chosen at random, as other sessions may choose at this moment."""
+    bases = list(TEST_PORTS)
+    random.shuffle(bases)
+    host = Settings.host
+    for base in bases:
+        if all(ports.is_free(host, port) for port in range(base, base + max(Settings.PORTS.values()) + 1)):
+            return base
+    raise RuntimeError(f"no free run of ports in {TEST_PORTS}")
+
+
+assert EMBEDDED == Settings.kafka, "the tests expect parts to be embedded by default"
