@@ -1,0 +1,86 @@
+"""Candidates: the pins that the sources propose for one pinner, each pin once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+
+Floats = NDArray[np.float32]
+
+#: The sources, in the order of the columns of :attr:`Candidates.scores`. Append only: the ranker's features follow it.
+SOURCES = ("visual", "boards", "trending", "fresh", "followed")
+#: Sources that know the pinner. When none of them finds anything, the slate is merely popular.
+PERSONAL = ("visual", "boards", "followed")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one source found: ``pins`` best first, and its own ``scores`` (any scale), both ``(n,)``."""
+
+    pins: Ints
+    scores: Floats
+
+    def __len__(self) -> int:
+        return len(self.pins)
+
+
+NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """``pins`` ``(n,)``, each once; ``scores`` ``(n, len(SOURCES))``, NaN where a source did not propose the pin."""
+
+    pins: Ints
+    scores: Floats
+
+    def __len__(self) -> int:
+        return len(self.pins)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
+        """The candidates at ``rows`` (indices or a mask)."""
+        return Candidates(self.pins[rows], self.scores[rows])
+
+    def sources_of(self, row: int) -> dict[str, float]:
+        """Source → its score, for one candidate."""
+        scores = self.scores[row]
+        return {name: float(score) for name, score in zip(SOURCES, scores, strict=True) if not np.isnan(score)}
+
+
+def merge(found: Mapping[str, Found], limit: int) -> Candidates:
+    """Join what the sources found, at most ``limit`` pins.
+
+    Pins are taken in turns (every source's best, then every source's second, …), so that one source
+    cannot crowd out the others; scales of different sources are never compared here.
+
+    Raises:
+        KeyError: a source that is not in :data:`SOURCES`.
+    """
+    named = [(_column(name), each) for name, each in found.items() if len(each)]
+    if not named:
+        return Candidates(np.empty(0, np.int64), np.empty((0, len(SOURCES)), np.float32))
+    turn = np.concatenate([np.arange(len(each)) for _, each in named])
+    proposed = np.concatenate([each.pins for _, each in named])[np.argsort(turn, kind="stable")]
+    _, first = np.unique(proposed, return_index=True)
+    pins = proposed[np.sort(first)[:limit]]
+
+    by_id = np.argsort(pins)
+    scores = np.full((len(pins), len(SOURCES)), np.nan, np.float32)
+    for column, each in named:
+        place = np.minimum(np.searchsorted(pins, each.pins, sorter=by_id), len(pins) - 1)
+        rows = by_id[place]
+        kept = pins[rows] == each.pins
+        # A pin that a source names twice keeps the better place: write backwards, so the first wins.
+        scores[rows[kept][::-1], column] = each.scores[kept][::-1]
+    return Candidates(pins, scores)
+
+
+def _column(name: str) -> int:
+    if name not in SOURCES:
+        raise KeyError(f"unknown source {name!r}: add it at the end of operators.slate.candidates.SOURCES")
+    return SOURCES.index(name)

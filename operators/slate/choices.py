@@ -1,0 +1,33 @@
+"""Choices: every number of a slate that people may turn, with its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from operators.slate.ordering import Ordering
+from operators.slate.utility import Weights
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How slates are made. Times of stages are budgets in seconds: what takes longer is left out and named."""
+
+    weights: Weights = field(default_factory=Weights)
+    ordering: Ordering = field(default_factory=Ordering)
+    #: Candidates that are filtered and scored for one slate.
+    candidates: int = 1000
+    #: Pins that one source may propose.
+    source_limit: int = 400
+    #: The latest saves that sources start from.
+    seeds: int = 10
+    #: Milliseconds of stream time after which a save counts half.
+    seed_half_life: int = 7 * DAY_MS
+    #: Neighbours that Milvus finds for each seed.
+    neighbours: int = 60
+    source_seconds: float = 0.150
+    vectors_seconds: float = 0.100
+    rank_seconds: float = 0.250
+    #: Dropped pins that a slate remembers by name, for ``explain``.
+    explained: int = 40

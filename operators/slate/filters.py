@@ -1,0 +1,76 @@
+"""Filters: what must not be shown to a pinner. Each is a pure function that says which pins to drop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What filters look at: candidates of one pinner, facts of each pin, and the pinner's own history."""
+
+    pinner: int
+    pins: Ints  # (n,)
+    owners: Ints  # (n,), 0 where unknown
+    known: Mask  # (n,) the catalogue has the pin
+    deleted: Mask  # (n,)
+    seen: Ints  # pins shown to the pinner before, any order
+    saved: Ints
+    hidden: Ints
+
+
+def deleted(question: Question) -> Mask:
+    """Pins that their owners took away."""
+    return question.deleted
+
+
+def unknown(question: Question) -> Mask:
+    """Pins that the catalogue has never heard of."""
+    return ~question.known
+
+
+def own(question: Question) -> Mask:
+    """Pins that the pinner posted."""
+    return question.owners == question.pinner
+
+
+def hidden(question: Question) -> Mask:
+    """Pins that the pinner hid."""
+    return np.isin(question.pins, question.hidden)
+
+
+def saved(question: Question) -> Mask:
+    """Pins that the pinner has on a board already."""
+    return np.isin(question.pins, question.saved)
+
+
+def seen(question: Question) -> Mask:
+    """Pins that were shown to the pinner before."""
+    return np.isin(question.pins, question.seen)
+
+
+#: In order: a pin that several filters would drop is counted under the first. ``seen`` is last, so that what it
+#: drops alone may come back at the end of a slate that would else be short.
+FILTERS: Mapping[str, Callable[[Question], Mask]] = {
+    filter_.__name__: filter_ for filter_ in (deleted, unknown, own, hidden, saved, seen)
+}
+
+
+def apply(question: Question) -> tuple[Mask, dict[str, Ints]]:
+    """``(keep, dropped)``: a mask ``(n,)`` of the candidates that stay, and filter → the pins that it dropped."""
+    keep = np.ones(len(question.pins), np.bool_)
+    dropped: dict[str, Ints] = {}
+    for name, filter_ in FILTERS.items():
+        drop = filter_(question) & keep
+        if drop.any():
+            dropped[name] = question.pins[drop]
+            keep &= ~drop
+    return keep, dropped

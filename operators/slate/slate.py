@@ -1,0 +1,83 @@
+"""The slate: what goes out on ``feed.candidates`` and into ClickHouse's ``slates``. ``docs/slates.md`` shows one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from operators.identity import combined_id
+
+
+class Stage(msgspec.Struct, frozen=True, rename={"came_in": "in", "went_out": "out"}):
+    """One step: how many pins came in and went out, and how long it took (shared by all slates made together)."""
+
+    name: str
+    came_in: int
+    went_out: int
+    milliseconds: float
+
+
+class Probabilities(msgspec.Struct, frozen=True):
+    """What the ranker expects if the pinner looks at the pin."""
+
+    save: float
+    closeup: float
+    outbound_click: float
+    hide: float
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One place. ``score`` is the utility; without a ranker it is popularity and ``probabilities`` is null."""
+
+    pin: int
+    score: float
+    sources: dict[str, float]
+    probabilities: Probabilities | None = None
+
+
+class Slate(msgspec.Struct, frozen=True, kw_only=True):
+    """Ranked pins for one pinner, and how they came about. Times are milliseconds since the epoch."""
+
+    slate: int
+    pinner: int
+    trigger_event: int
+    #: Stream time that the slate was made for.
+    now: int
+    #: Kafka's timestamp of the trigger, and the clock when the slate was done: the difference is its freshness.
+    trigger_logged: int
+    emitted: int
+    items: list[Item]
+    #: Model → version that scored.
+    models: dict[str, str] = {}
+    #: What failed or ran out of time: ``source.<name>``, ``vectors``, ``ranker``.
+    degraded: list[str] = []
+    #: What the slate leans on where nothing better was left: ``popular``, ``repeats``.
+    fallback: list[str] = []
+    seed: int
+    stages: list[Stage] = []
+    #: Filter → how many candidates it dropped, and some of them by name.
+    dropped: dict[str, int] = {}
+    dropped_pins: dict[str, list[int]] = {}
+
+    @property
+    def freshness_ms(self) -> int:
+        """How long after the trigger reached Kafka the slate was done."""
+        return self.emitted - self.trigger_logged
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Slate)
+
+
+def slate_id(pinner: int, trigger_event: int) -> int:
+    """The slate's name: the same trigger made twice is the same slate."""
+    return combined_id("slate", pinner, trigger_event)
+
+
+def encode(slate: Slate) -> bytes:
+    """JSON for ``feed.candidates``."""
+    return _ENCODER.encode(slate)
+
+
+def decode(value: bytes) -> Slate:
+    """What :func:`encode` wrote. Raises msgspec.ValidationError for anything else."""
+    return _DECODER.decode(value)

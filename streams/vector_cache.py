@@ -1,0 +1,107 @@
+"""Pin vectors in memory: what relevance and diversity look at, a bounded copy of Milvus's collection ``pins``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+from streams.stores.protocols import VectorStore
+
+Halves = NDArray[np.float16]
+
+#: Seconds for which a pin that Milvus does not have is not asked for again; :meth:`VectorCache.put` ends it at once.
+_ABSENT_SECONDS = 5.0
+#: A full cache makes room for this share at a time, so that finding the oldest is cheap.
+_EVICTED_SHARE = 8
+
+
+class VectorCache:
+    """The ``capacity`` most lately used vectors, as float16 (2 bytes a dimension; cosines keep 3 digits)."""
+
+    def __init__(self, capacity: int = 50_000) -> None:
+        self.capacity = capacity
+        self._row: dict[int, int] = {}
+        self._free: list[int] = []
+        self._vectors: Halves = np.empty((0, 0), np.float16)
+        self._used: Ints = np.empty(0, np.int64)  # 0 where the row is free
+        self._tick = 0
+        self._absent: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector; 0 before the first."""
+        return self._vectors.shape[1]
+
+    def put(self, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Remember new or changed vectors, pin → ``(d,)``. Raises ValueError when a length differs from the others'."""
+        self._tick += 1
+        for pin, vector in vectors.items():
+            if self.dimension == 0:
+                self._vectors = np.empty((0, len(vector)), np.float16)
+            if len(vector) != self.dimension:
+                raise ValueError(f"vector of pin {pin} has {len(vector)} dimensions, the cache has {self.dimension}")
+            row = self._row.get(pin)
+            if row is None:
+                row = self._row[pin] = self._take_row()
+            self._vectors[row] = vector
+            self._used[row] = self._tick
+            self._absent.pop(pin, None)
+
+    def drop(self, pins: Ints) -> None:
+        """Forget pins, e.g. deleted ones."""
+        for pin in pins.tolist():
+            row = self._row.pop(pin, None)
+            if row is not None:
+                self._used[row] = 0
+                self._free.append(row)
+
+    def held(self, pins: Ints) -> tuple[Halves, NDArray[np.bool_]]:
+        """``(n, d)`` vectors of those in memory, zero rows for the others, and a mask of those found."""
+        self._tick += 1
+        rows = np.fromiter((self._row.get(pin, -1) for pin in pins.tolist()), np.int64, len(pins))
+        found = rows >= 0
+        out = np.zeros((len(pins), self.dimension), np.float16)
+        out[found] = self._vectors[rows[found]]
+        self._used[rows[found]] = self._tick
+        return out, found
+
+    async def load(self, store: VectorStore, pins: Ints) -> None:
+        """Fetch those of ``pins`` that are not in memory. Raises StoreUnavailable when Milvus is gone."""
+        now = monotonic()
+        wanted = [
+            pin for pin in dict.fromkeys(pins.tolist()) if pin not in self._row and self._absent.get(pin, 0) <= now
+        ]
+        if not wanted:
+            return
+        fetched = await store.fetch("pins", np.asarray(wanted, np.int64))
+        # What vision put meanwhile is newer than what was asked for before.
+        self.put({pin: vector for pin, vector in fetched.items() if pin not in self._row})
+        if len(self._absent) > self.capacity:
+            self._absent.clear()
+        self._absent.update((pin, now + _ABSENT_SECONDS) for pin in wanted if pin not in fetched)
+
+    def _take_row(self) -> int:
+        if self._free:
+            return self._free.pop()
+        held = len(self._used)
+        if held < self.capacity:
+            grown = min(self.capacity, max(1024, 2 * held))
+            vectors = np.empty((grown, self.dimension), np.float16)
+            vectors[:held] = self._vectors
+            self._vectors = vectors
+            self._used = np.concatenate([self._used, np.zeros(grown - held, np.int64)])
+            self._free = list(range(grown - 1, held - 1, -1))
+        else:
+            out = np.argsort(self._used, kind="stable")[: max(1, self.capacity // _EVICTED_SHARE)]
+            gone = set(out.tolist())
+            self._row = {pin: row for pin, row in self._row.items() if row not in gone}
+            self._used[out] = 0
+            self._free = out.tolist()
+        return self._free.pop()

@@ -1,0 +1,41 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.slate.filters import FILTERS, Question, apply
+
+some = st.sets(st.integers(1, 20), max_size=12)
+PINNER = 99
+
+
+def question(pins, *, gone=(), unheard=(), mine=(), seen=(), saved=(), hidden=()):
+    ids = np.array(pins, np.int64)
+    return Question(
+        pinner=PINNER,
+        pins=ids,
+        owners=np.where(np.isin(ids, list(mine)), PINNER, 1),
+        known=~np.isin(ids, list(unheard)),
+        deleted=np.isin(ids, list(gone)),
+        seen=np.array(list(seen), np.int64),
+        saved=np.array(list(saved), np.int64),
+        hidden=np.array(list(hidden), np.int64),
+    )
+
+
+@given(st.sets(st.integers(1, 20)), some, some, some, some, some, some)
+def test_nothing_leaks_nothing_else_is_lost_and_every_drop_is_counted_once(
+    pins, gone, unheard, mine, seen, saved, hidden
+):
+    asked = question(sorted(pins), gone=gone, unheard=unheard, mine=mine, seen=seen, saved=saved, hidden=hidden)
+    keep, dropped = apply(asked)
+    assert set(asked.pins[keep].tolist()) == pins - gone - unheard - mine - seen - saved - hidden
+    assert sorted(pin for by in dropped.values() for pin in by.tolist()) == asked.pins[~keep].tolist()
+
+
+def test_the_first_filter_that_objects_is_named():
+    _, dropped = apply(question([7], gone=[7], seen=[7], hidden=[7]))
+    assert {name: pins.tolist() for name, pins in dropped.items()} == {"deleted": [7]}
+
+
+def test_seen_is_the_last_filter_so_that_its_drops_may_return():
+    assert list(FILTERS)[-1] == "seen"

@@ -1,0 +1,33 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from operators.slate.utility import Weights, popularity, utility
+
+RANDOM = np.random.default_rng(0)
+PROBABILITIES = RANDOM.random((50, 4)).astype(np.float32)
+
+
+def test_the_weighted_sum():
+    weights = Weights(save=2, closeup=1, outbound_click=0.5, hide=-4)
+    assert utility(np.array([[0.5, 0.25, 0.5, 0.125]], np.float32), weights) == pytest.approx([1 + 0.25 + 0.25 - 0.5])
+
+
+def test_a_heavier_hide_never_raises_a_pin_above_one_that_is_hidden_less():
+    def place(weight):
+        order = np.argsort(-utility(PROBABILITIES, replace(Weights(), hide=weight)))
+        return np.corrcoef(np.argsort(order), PROBABILITIES[:, 3])[0, 1]
+
+    places = [place(weight) for weight in (0, -1, -3, -10, -100)]
+    assert places == sorted(places) and places[-1] > 0.99
+
+
+def test_without_a_ranker_better_quality_and_stronger_proposals_go_first():
+    quality = np.array([0.1, 0.9, 0.5, np.nan], np.float32)
+    nothing = np.full((4, 2), np.nan, np.float32)
+    assert popularity(quality, nothing).argmax() == 1
+    proposed = nothing.copy()
+    proposed[:, 0] = [0.1, np.nan, 0.9, np.nan]
+    assert popularity(quality, proposed).argmax() == 2
+    assert np.isfinite(popularity(np.full(4, np.nan, np.float32), nothing)).all()
