@@ -20,9 +20,9 @@ from PIL import Image, ImageOps
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from streams.traffic.lines import Line, open_to_write  # noqa: E402
-from streams.traffic.simulate import board_name, pinner_events, traffic  # noqa: E402
-from streams.traffic.world import World, draw_world  # noqa: E402
+from streams.traffic.lines import open_to_write  # noqa: E402
+from streams.traffic.simulate import pin_events, pinner_events, traffic  # noqa: E402
+from streams.traffic.world import draw_world  # noqa: E402
 
 SAMPLE = PROJECT / "examples" / "sample"
 SEED = 20260101
@@ -61,28 +61,6 @@ def choose(photos: Path) -> list[tuple[Path, str]]:
     return [chosen[i] for i in order]
 
 
-def pin_events(world: World, names: list[str]) -> list[Line]:
-    """Each pin's creation. Title and description say no more than the photo's label."""
-    lines: list[Line] = []
-    for i, pin in enumerate(world.pin.tolist()):
-        label, owner = world.topics[world.topic[i]], int(world.owner[i])
-        domain = world.domains[world.domain[i]]
-        event = {
-            "type": "created",
-            "time": END + int(world.created[i]),
-            "event_id": f"sample-{SEED}-pin-{pin}",
-            "pin": pin,
-            "pinner": owner,
-            "board": board_name(world, owner, int(world.topic[i])),
-            "image": f"file:examples/sample/photos/{names[i]}",
-            "title": f"{label.capitalize()} no. {pin}",
-            "description": f"Photo of clothing: {label}.",
-            "link": f"https://{domain}/{label}/{pin}",
-        }
-        lines.append(Line("pins", pin, event))
-    return sorted(lines, key=lambda line: line.event["time"])
-
-
 def main() -> None:
     photos = Path(os.environ.get("PINSTREAM_DATA", PROJECT.parent / "shared" / "data")) / "photos"
     if not photos.is_dir():
@@ -105,6 +83,7 @@ def main() -> None:
     world = draw_world(
         np.array([topics.index(label) for _, label in chosen]),
         topics,
+        name="sample",
         pinners=PINNERS,
         posters=POSTERS,
         domains=DOMAINS,
@@ -112,7 +91,7 @@ def main() -> None:
         seed=SEED,
     )
     files = {
-        "pins": pin_events(world, names),
+        "pins": pin_events(world, END, [f"file:examples/sample/photos/{name}" for name in names]),
         "pinners": pinner_events(world, END, DAYS),
         "traffic": list(traffic(world, slates=SLATES, days=DAYS, end=END)),
     }

@@ -8,7 +8,7 @@ surface; only then may a closeup follow, and after it a save or an outbound clic
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,31 @@ def examination(world: World, surface: str, positions: Ints) -> Floats:
 
 def board_name(world: World, pinner: int, topic: int) -> str:
     """The board that a simulated pinner keeps for a topic."""
-    return f"sample-board-{pinner}-{world.topics[topic]}"
+    return f"board-{pinner}-{world.topics[topic]}"
+
+
+def pin_events(world: World, end: int, images: Sequence[str]) -> list[Line]:
+    """Each pin's creation, in time order. Title and description say no more than the pin's topic.
+
+    ``images`` holds one image reference a pin.
+    """
+    lines: list[Line] = []
+    for i, pin in enumerate(world.pin.tolist()):
+        label, owner = world.topics[world.topic[i]], int(world.owner[i])
+        event: dict[str, Any] = {
+            "type": "created",
+            "time": end + int(world.created[i]),
+            "event_id": f"{world.name}-pin-{pin}",
+            "pin": pin,
+            "pinner": owner,
+            "board": board_name(world, owner, int(world.topic[i])),
+            "image": images[i],
+            "title": f"{label.capitalize()} no. {pin}",
+            "description": f"Photo of clothing: {label}.",
+            "link": f"https://{world.domains[world.domain[i]]}/{label}/{pin}",
+        }
+        lines.append(Line("pins", pin, event))
+    return sorted(lines, key=lambda line: line.event["time"])
 
 
 def pinner_events(world: World, end: int, days: int) -> list[Line]:
@@ -49,7 +73,7 @@ def pinner_events(world: World, end: int, days: int) -> list[Line]:
             events.append({"type": "followed", "pinners": world.follows[index].tolist()})
         for step, event in enumerate(events):
             time = joined + step * 30_000
-            name = f"sample-{world.seed}-pinner-{pinner}-{step}"
+            name = f"{world.name}-pinner-{pinner}-{step}"
             lines.append(Line("pinners", pinner, {**event, "time": time, "event_id": name, "pinner": pinner}))
     return sorted(lines, key=lambda line: line.event["time"])
 
@@ -73,7 +97,7 @@ def traffic(world: World, *, slates: int, days: int, end: int) -> Iterator[Line]
             yield heapq.heappop(waiting)[2]
         for line in _slate(world, random, slate, index, begin, end, gone.setdefault(index, set())):
             number += 1
-            line.event["event_id"] = f"sample-{world.seed}-{number}"
+            line.event["event_id"] = f"{world.name}-{number}"
             heapq.heappush(waiting, (line.event["time"], number, line))
     while waiting:
         yield heapq.heappop(waiting)[2]
@@ -100,7 +124,7 @@ def _slate(
     # Two seconds a pin on average: reading order is position order.
     looks = begin + (random.exponential(2_000, len(pins)).cumsum()).astype(np.int64)
     pinner = int(world.pinner[index])
-    name = f"sample-{world.seed}-slate-{slate + 1}"
+    name = f"{world.name}-slate-{slate + 1}"
     lines: list[Line] = []
     for k, pin in enumerate(pins.tolist()):
         seen_at = {"pinner": pinner, "pin": int(world.pin[pin]), "slate": name, "position": k, "surface": surface}

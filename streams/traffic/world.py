@@ -53,6 +53,8 @@ class Behaviour:
 class World:
     """Pins ``(n,)`` and pinners ``(m,)`` with what drives them; ids are positive integers."""
 
+    #: Prefix of event and slate ids: two runs with one name are the same events, and count once.
+    name: str
     seed: int
     topics: list[str]
     domains: list[str]
@@ -96,6 +98,7 @@ def draw_world(
     topic_of_pin: Ints,
     topics: Sequence[str],
     *,
+    name: str,
     pinners: int,
     posters: int,
     domains: Sequence[str],
@@ -138,6 +141,7 @@ def draw_world(
     ]
     pinner = np.arange(1, pinners + 1, dtype=np.int64)
     return World(
+        name=name,
         seed=seed,
         topics=list(topics),
         domains=list(domains),
