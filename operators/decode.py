@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from operators.batch import Decoded, Engagement, Ints, Records
 from operators.domain import domain_of
-from operators.events import ENGAGEMENT_TOPICS, EVENTS, Event, Kind, PinEvent, PinnerEvent, Surface
+from operators.events import ENGAGEMENT_TOPICS, Event, Kind, PinEvent, PinnerEvent, Surface
 from operators.identity import MAX_ID, stable_id
 from operators.parsing import parse
 
@@ -73,18 +73,17 @@ def decode_engagement(records: Records) -> Decoded[Engagement]:
 
 
 def decode_events(records: Records) -> Decoded[list[tuple[int, int, Event]]]:
-    """Decode records of ``pins`` or ``pinners`` to ``(offset, logged, event)`` in offset order.
+    """Decode records of ``pins``, ``pins.accepted`` or ``pinners`` to ``(offset, logged, event)`` in offset order.
 
     Every id in an event is an integer, ``event_id`` included; a pin's ``domain`` is filled in from its link.
 
     Raises:
         KeyError: the topic carries no events.
     """
-    topic = records.source.topic
     parsed = parse(records)
     offsets = records.offsets[parsed.kept].tolist()
     logged = records.logged[parsed.kept].tolist()
-    events = [_with_integer_ids(topic, event) for event in parsed.events]
+    events = [_with_integer_ids(event) for event in parsed.events]
     return Decoded(list(zip(offsets, logged, events, strict=True)), parsed.rejects, parsed.warnings)
 
 
@@ -108,25 +107,18 @@ def _ids(column: list[Any]) -> Ints:
         return np.array(mapped, np.int64)
 
 
-def _with_integer_ids(topic: str, event: Event) -> Event:
+def _with_integer_ids(event: Event) -> Event:
+    public = PinEvent if isinstance(event, PinEvent) else PinnerEvent
     fields: dict[str, Any] = msgspec.structs.asdict(event)
     for name in ("event_id", "pin", "pinner", "board"):
         if fields.get(name) is not None:
             fields[name] = stable_id(fields[name])
     if isinstance(event, PinnerEvent):
-        fields["pinners"] = _distinct(map(stable_id, event.pinners))
+        fields["pinners"] = list(dict.fromkeys(map(stable_id, event.pinners)))
     if isinstance(event, PinEvent):
         fields["domain"] = domain_of(event.domain or event.link)
     if event.event_id is None:
-        fields["event_id"] = _content_id(topic, fields)
-    return EVENTS[topic](**fields)
-
-
-def _distinct(ids: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(ids))
-
-
-def _content_id(topic: str, fields: Mapping[str, Any]) -> int:
-    """The id of an event that brought none. Defaults are left out, so that a field added later changes nothing."""
-    said = topic.encode() + msgspec.json.encode(EVENTS[topic](**fields))
-    return (xxhash.xxh3_64_intdigest(said) & MAX_ID) or 1
+        # Defaults are left out of the JSON, so that a field added later changes no id.
+        said = public.__name__.encode() + msgspec.json.encode(public(**fields))
+        fields["event_id"] = (xxhash.xxh3_64_intdigest(said) & MAX_ID) or 1
+    return public(**fields)

@@ -17,13 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Records, Reject
-from operators.events import EVENTS, VERSION, Event, PinnerEvent
+from operators.events import READ, VERSION, Event, PinnerEvent
 from operators.rejection import Reason, Warned
 
 #: How far, in milliseconds, an event's time may be after the broker's time for it.
 MAX_AHEAD = 24 * 3_600_000
 #: Largest message of each topic, bytes. Pins may carry their image inline.
-MAX_BYTES = {"pins": 16 << 20, "pinners": 1 << 20, "saves": 64 << 10, "clicks": 64 << 10, "impressions": 64 << 10}
+MAX_BYTES = {
+    "pins": 16 << 20,
+    "pins.accepted": 16 << 20,
+    "pinners": 1 << 20,
+    "saves": 64 << 10,
+    "clicks": 64 << 10,
+    "impressions": 64 << 10,
+}
 _DETAIL = 300
 
 
@@ -35,8 +42,8 @@ def _without_unknown_fields(event: type[Event]) -> type[Event]:
     )
 
 
-_lenient = {topic: msgspec.json.Decoder(event) for topic, event in EVENTS.items()}
-_exact = {topic: msgspec.json.Decoder(_without_unknown_fields(event)) for topic, event in EVENTS.items()}
+_lenient = {topic: msgspec.json.Decoder(event) for topic, event in READ.items()}
+_exact = {topic: msgspec.json.Decoder(_without_unknown_fields(event)) for topic, event in READ.items()}
 
 
 class Parsed(NamedTuple):
@@ -52,7 +59,7 @@ class Parsed(NamedTuple):
 
 
 def parse(records: Records) -> Parsed:
-    """Decode and check records of one of the topics in ``operators.events.EVENTS``.
+    """Decode and check records of one of the topics in ``operators.events.READ``.
 
     Raises:
         KeyError: the topic carries none of these events.
@@ -159,7 +166,7 @@ def _reason(error: Exception, value: bytes) -> Reason:
         return Reason.BAD_VERSION
     if problem.startswith("Invalid enum value"):
         return Reason.UNKNOWN_SURFACE if field == "surface" else Reason.UNKNOWN_TYPE
-    if ", got `" in problem:
+    if ", got `" in problem or problem.startswith("Number"):
         return Reason.WRONG_TYPE
     return _OUT_OF_RANGE.get(field, _bad_id)(problem)
 
