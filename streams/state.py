@@ -1,0 +1,123 @@
+"""Hot state: what a worker keeps in memory, folded from its batches and rebuilt from ClickHouse at start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Engagement, Ints
+from operators.board_graph import BoardGraph, Origin
+from operators.catalogue import Catalogue
+from operators.duplicates import RecentIds
+from operators.events import Kind, PinEvent, PinnerEvent
+from operators.follows import Follows
+from operators.identity import stable_id
+from operators.quality import Quality
+from operators.recent_actions import RecentActions
+from operators.trending import Trending
+from streams.stores.protocols import EventStore
+
+
+class HotState:
+    """All folds of one worker. ``now`` is stream time: the largest event time seen, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue()
+        self.follows = Follows()
+        self.quality = Quality()
+        self.board_graph = BoardGraph()
+        self.trending = Trending()
+        self.recent = RecentActions()
+        self.duplicates = RecentIds()
+        self.now = 0
+
+    def apply(self, engagement: Engagement) -> None:
+        """Fold a stored batch in: enriched, without duplicates. Its event ids are duplicates from now on."""
+        if not len(engagement):
+            return
+        self.duplicates.load(engagement.event_id)
+        self.now = max(self.now, int(engagement.time.max()))
+        self.quality.update(engagement)
+        self.recent.update(engagement)
+        deleted = self.catalogue.is_deleted(engagement.pin)
+        saved = (engagement.kind == Kind.SAVE) & ~deleted
+        self.board_graph.add(engagement.pin[saved], engagement.board[saved])
+        self.trending.update(engagement)
+        if deleted.any():
+            self.trending.remove(np.unique(engagement.pin[deleted]))
+
+    def apply_pins(self, events: Sequence[tuple[int, PinEvent]]) -> NDArray[np.bool_]:
+        """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""
+        if not events:
+            return np.zeros(0, np.bool_)
+        column = _column
+        pins = column([event.pin for _, event in events])
+        boards = column([event.board for _, event in events])
+        times = column([event.time for _, event in events])
+        deleted = np.array([event.type == "deleted" for _, event in events])
+        before = self.catalogue.boards(pins)
+        accepted = self.catalogue.accept(
+            pins,
+            times,
+            deleted,
+            column([offset for offset, _ in events]),
+            owners=column([event.pinner for _, event in events]),
+            boards=boards,
+            domains=column([domain_id(event.domain) for _, event in events]),
+        )
+        self.now = max(self.now, int(times.max()))
+        self._settle(pins, before)
+        return accepted
+
+    def apply_pinner(self, event: PinnerEvent) -> None:
+        """Take a follow, an unfollow or an erasure, with integer ids; other types change nothing here."""
+        if event.type in ("followed", "unfollowed"):
+            followed = _column(event.pinners)
+            shape = len(followed)
+            self.follows.accept(
+                np.full(shape, event.pinner, np.int64),
+                followed,
+                np.full(shape, event.time, np.int64),
+                np.full(shape, event.type == "followed"),
+            )
+        elif event.type == "deleted":
+            self.erase(int(event.pinner))
+
+    def erase(self, pinner: int) -> Ints:
+        """Forget a pinner everywhere in memory; returns the ids of their pins, which are deleted."""
+        pins = self.catalogue.all_pins_of(pinner)
+        self.catalogue.erase(pinner)
+        self.follows.erase(pinner)
+        self.quality.erase(pinner)
+        self.recent.erase(pinner)
+        self.board_graph.remove(pins)
+        self.trending.remove(pins)
+        return pins
+
+    async def load(self, events: EventStore) -> None:
+        """Rebuild everything from ClickHouse. Raises StoreUnavailable."""
+        from streams.rebuild import rebuild
+
+        await rebuild(self, events)
+
+    def _settle(self, pins: Ints, boards_before: Ints) -> None:
+        """Bring what hangs off the catalogue in line with it, whichever of the events won."""
+        pins, first = np.unique(pins, return_index=True)
+        before, boards = boards_before[first], self.catalogue.boards(pins)
+        gone = self.catalogue.is_deleted(pins)
+        moved = (before != 0) & (before != boards)
+        self.board_graph.drop(pins[moved], before[moved], Origin.HOME)
+        self.board_graph.add(pins[~gone], boards[~gone], Origin.HOME)
+        self.board_graph.remove(pins[gone])
+        self.trending.remove(pins[gone])
+
+
+def domain_id(domain: str) -> int:
+    """The id of a domain name, 0 for none."""
+    return stable_id(domain) if domain else 0
+
+
+def _column(values: Sequence[int | str | None]) -> Ints:
+    return np.array([0 if value is None else value for value in values], np.int64)
