@@ -1,0 +1,44 @@
+"""Slates for pinners who just acted: take who is due, build, emit, keep a row of each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from streams.engine import Engine
+from streams.feed_schedule import Due
+from streams.persist import persist
+from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
+
+log = logging.getLogger(__name__)
+#: Seconds between looks at the schedule while nobody is due.
+IDLE = 0.010
+
+
+async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
+    """Build slates until told to stop. Never raises for one bad slate: it is logged and the next ones go on."""
+    while not should_stop():
+        due = engine.schedule.take(time.monotonic())
+        if not due:
+            await asyncio.sleep(IDLE)
+            continue
+        try:
+            await _emit(engine, due)
+        except Exception:
+            log.exception("slates for %s could not be built", [entry.pinner for entry in due])
+
+
+async def _emit(engine: Engine, due: list[Due]) -> None:
+    requests = [SlateRequest(entry.pinner, entry.event_id, entry.logged, engine.state.now) for entry in due]
+    slates = await build_slates(engine, requests)
+    for slate in slates:
+        engine.outputs.send("feed.candidates", slate.pinner, encode_slate(slate))
+    await persist("sending slates", engine.outputs.flush, engine.metrics)
+    emitted = time.time()
+    engine.metrics.freshness([emitted - entry.logged / 1000 for entry in due])
+    for slate in slates:
+        engine.metrics.slates(slate.degraded)
+    await persist("writing slates", partial(_keep, engine, slates), engine.metrics)

@@ -1,0 +1,158 @@
+"""The Faust app: which agent reads which topic. ``faust -A streams.app worker`` runs it, so does ``pinstream worker``."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import faust
+from faust.types import TP
+from mode import Service
+
+from operators.batch import Records
+from operators.events import ENGAGEMENT_TOPICS
+from streams import opening
+from streams.agents import catalogue, engagement, feeds, pinners, vision
+from streams.api.server import ApiServer
+from streams.engine import Engine
+from streams.settings import Settings
+from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
+
+log = logging.getLogger(__name__)
+
+
+class Reading(NamedTuple):
+    """How a topic is read."""
+
+    handle: Callable[[Engine, Records], Awaitable[Any]]
+    #: The most records of one batch.
+    most: int
+    #: Batches that may wait for the agent before Faust stops fetching the partition. One queue serves all
+    #: partitions of a topic and Faust stops only after a fetch, so it must hold a fetch of each.
+    buffer: int = 16
+
+
+READINGS = {
+    **dict.fromkeys(ENGAGEMENT_TOPICS, Reading(engagement.handle, most=50_000)),
+    "pins": Reading(catalogue.handle, most=5_000),
+    # Understanding takes a tenth of a second a pin: short batches, so that a crash repeats little.
+    "pins.accepted": Reading(vision.handle, most=32, buffer=4096),
+    "pinners": Reading(pinners.handle, most=5_000),
+}
+
+
+class PinStream(faust.App):
+    """Faust with an engine that is open before the first record and closed after the last."""
+
+    engine: Engine
+
+    async def on_start(self) -> None:
+        self.engine = await opening.open_engine(settings)
+        # What is alive now stays alive: the collector need not look at it again, and a fetch of
+        # 100,000 records should not set it off ten times.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(200_000, 50, 1000)
+        await super().on_start()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        if hasattr(self, "engine"):
+            await opening.close_engine(self.engine)
+
+
+def _broker(settings: Settings) -> str:
+    return ";".join(f"batches://{address.strip()}" for address in settings.kafka_bootstrap.split(","))
+
+
+def _credentials(settings: Settings) -> Any:
+    if settings.kafka_security == "PLAINTEXT":
+        return None
+    context = None
+    if settings.kafka_security.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file or None)
+    if settings.kafka_security == "SSL":
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=settings.kafka_username,
+        password=settings.kafka_password,
+        mechanism=settings.kafka_sasl_mechanism,
+        ssl_context=context,
+    )
+
+
+settings = Settings.load()
+app = PinStream(
+    settings.group,
+    broker=_broker(settings),
+    broker_credentials=_credentials(settings),
+    broker_commit_interval=0.5,
+    consumer_auto_offset_reset="earliest",
+    consumer_max_fetch_size=1024 * 1024,
+    # A partition is given up only after the batches in hand are stored, so that no two workers write one batch.
+    stream_wait_empty=True,
+    # Seconds that one batch may take before Faust says that the agent hangs: vision takes its time.
+    stream_processing_timeout=600.0,
+    broker_max_poll_interval=1800.0,
+    datadir=str(settings.home / "data" / "faust"),
+    topic_allow_declare=False,
+    topic_disable_leader=True,
+    web_bind=settings.host,
+    web_host=settings.host,
+    web_port=settings.port("faust"),
+    store="memory://",
+)
+cast(BatchTransport, app.transport).batch_topics = {topic: reading.most for topic, reading in READINGS.items()}
+
+
+def _agent(topic: str, reading: Reading) -> None:
+    async def read(stream: Any) -> None:
+        async def take(records: Records) -> None:
+            await reading.handle(app.engine, records)
+
+        await deliveries(stream, take, partial(_crash, topic))
+
+    app.agent(app.topic(topic, schema=RecordsSchema(), maxsize=reading.buffer), name=f"streams.agents.{topic}")(read)
+
+
+async def _crash(topic: str, failure: BaseException) -> None:
+    """A failure that no agent expects stops the worker: whoever supervises it starts it afresh from the ledger."""
+    log.critical("the agent of %s failed and the worker stops", topic, exc_info=failure)
+    await app.crash(failure)
+
+
+for _topic, _reading in READINGS.items():
+    _agent(_topic, _reading)
+
+
+@app.on_partitions_revoked.connect
+async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
+    app.engine.ledger.forget((tp.topic, tp.partition) for tp in revoked)
+
+
+@app.service
+class Feeds(Service):
+    """Builds the slates that are due."""
+
+    @Service.task
+    async def _build(self) -> None:
+        await feeds.run(app.engine, lambda: self.should_stop)
+
+
+@app.service
+class Api(Service):
+    """The HTTP API, in the worker's own loop beside the state that it reads."""
+
+    async def on_start(self) -> None:
+        self._server = ApiServer(app.engine)
+        await self._server.start()
+
+    async def on_stop(self) -> None:
+        await self._server.stop()
+
+
+__all__ = ["app", "settings"]

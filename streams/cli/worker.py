@@ -1,0 +1,25 @@
+"""``pinstream worker``: run the Faust app."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(name="worker")
+@click.option(
+    "--loglevel",
+    type=click.Choice(["crit", "error", "warn", "info", "debug"]),
+    default="info",
+    show_default=True,
+    help="Faust's log level.",
+)
+@click.argument("faust_arguments", nargs=-1, type=click.UNPROCESSED)
+def command(loglevel: str, faust_arguments: tuple[str, ...]) -> None:
+    """Read the topics, keep the counts, vectors and slates, and serve the API, until stopped.
+
+    The same as ``faust -A streams.app worker``; further arguments are passed on to it. Start as many as
+    you like, on as many machines: Kafka's consumer group shares the partitions among them.
+    """
+    from faust.cli.faust import cli  # here, because it takes a second that other commands need not wait for
+
+    cli.main(["-A", "streams.app", "worker", "-l", loglevel, *faust_arguments])

@@ -1,0 +1,77 @@
+"""Opening an engine: every store, the hot state rebuilt from the ledger, and what was due before a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from streams.engine import Engine
+from streams.feed_schedule import FeedSchedule
+from streams.ledger import Ledger
+from streams.metrics import Metrics
+from streams.outputs import KafkaOutputs
+from streams.persist import persist
+from streams.settings import Settings
+from streams.state import HotState
+from streams.stores.clickhouse import open_event_store
+from streams.stores.milvus import MilvusVectors
+from streams.stores.protocols import StoreUnavailable
+from streams.stores.triton import TritonModels
+from streams.vector_cache import VectorCache
+
+#: How far back a trigger may lie for its slate to be built after a restart.
+RESUME_MINUTES = 15
+
+
+async def open_engine(settings: Settings) -> Engine:
+    """Connect to every part and rebuild memory from ClickHouse; waits for ClickHouse as long as it takes.
+
+    Milvus and Triton may be gone: slates go out without them and vision waits.
+    """
+    metrics = Metrics()
+    events = open_event_store(settings)
+    vectors = MilvusVectors(settings)
+    state = HotState()
+    await persist("opening ClickHouse", lambda: state.load(events), metrics)
+    engine = Engine(
+        settings=settings,
+        metrics=metrics,
+        events=events,
+        vectors=vectors,
+        models=TritonModels(settings),
+        outputs=KafkaOutputs(settings),
+        state=state,
+        ledger=Ledger(events),
+        schedule=FeedSchedule(),
+        vector_cache=VectorCache(vectors),
+    )
+    await _resume(engine)
+    return engine
+
+
+async def close_engine(engine: Engine) -> None:
+    """Flush what was sent, and leave every part."""
+    await engine.outputs.close()
+    for part in (engine.models, engine.vectors, engine.events):
+        with suppress(StoreUnavailable, asyncio.TimeoutError):
+            await part.close()
+
+
+async def _resume(engine: Engine) -> None:
+    """Pinners who acted shortly before the last stop and whose slate never went out are due again."""
+    since = int(time.time() * 1000) - RESUME_MINUTES * 60_000
+    acted = await engine.events.query(
+        "SELECT pinner, argMax(event_id, logged) AS event, max(logged) AS at FROM engagement"
+        " WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
+        {"since": since},
+    )
+    answered = await engine.events.query(
+        "SELECT pinner, max(trigger_logged) AS at FROM slates WHERE trigger_logged > {since:Int64} GROUP BY pinner",
+        {"since": since},
+    )
+    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True))
+    now = time.monotonic()
+    for pinner, event, at in zip(acted["pinner"].tolist(), acted["event"].tolist(), acted["at"].tolist(), strict=True):
+        if at > last.get(pinner, 0):
+            engine.schedule.due(pinner, event, at, now)

@@ -1,0 +1,208 @@
+"""A batch transport for Faust: what one fetch brought for a partition is one message.
+
+Faust hands an agent one record at a time, which costs 50–100 µs each. Here the consumer yields one
+message per partition and fetch, whose value is a :class:`Delivery` of undecoded records, so that cost is
+paid per batch. Everything else stays Faust's: groups, rebalances, back-pressure, commits, the command
+line, the web and the sensors. Topics not named in ``batch_topics`` are delivered a record at a time as ever.
+
+It plugs in through Faust's own extension point, the entry point group ``faust.transports``: use a broker
+URL that starts with ``batches://``.
+
+A batch is committed only when its agent said that it is done (:meth:`Delivery.done`). Faust also
+acknowledges messages that it *skips* during a rebalance; for batches such an acknowledgement counts for nothing,
+and the batch is read again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, cast
+
+import aiokafka
+import faust
+import numpy as np
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+
+from operators.batch import Records, Source
+
+#: Faust fixes 1,500 ms. A fetch that names only partitions at their end holds back all others that long.
+FETCH_MAX_WAIT_MS = 20
+
+
+class Delivery:
+    """The value of a batch message: the records, and whether their agent is done with them."""
+
+    __slots__ = ("is_done", "records")
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.is_done = False
+
+    def done(self) -> None:
+        """Everything that the batch led to is stored and sent: its offsets may be committed."""
+        self.is_done = True
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's aiokafka thread with a fetch that never waits long."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Read once, when the consumer starts its fetcher; Faust leaves no other way to set it.
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # pyright: ignore[reportPrivateUsage]
+        return consumer
+
+
+class BatchConsumer(driver.Consumer):
+    """Faust's consumer, delivering and committing whole batches for ``transport.batch_topics``."""
+
+    #: Per partition, the last offsets of batches that an agent has begun, in order, until committed.
+    _begun: dict[TP, deque[int]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._begun = {}
+        super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _most_records(self, topic: str) -> int:
+        """The most records of one batch of a topic; 0 for a topic that is delivered record by record."""
+        return cast(BatchTransport, self.transport).batch_topics.get(topic, 0)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Fetch, and yield one message per partition for batch topics."""
+        fetched, active = await self._wait_next_records(timeout)
+        if fetched is None or self.should_stop:
+            return
+        if not self.flow_active:
+            # A rebalance began during the fetch: what it brought belongs to the old assignment.
+            await self.perform_seek()
+            return
+        generation = self.app.consumer_generation_id
+        for tp, records in fetched.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if not records or not (active is None or tp in active or tp in self._buffered_partitions):
+                continue
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            if most := self._most_records(tp.topic):
+                for start in range(0, len(records), most):
+                    yield tp, self._batch_message(tp, records[start : start + most])
+            else:
+                for record in records:
+                    yield tp, self._to_message(tp, record)
+
+    def _batch_message(self, tp: TP, records: list[Any]) -> ConsumerMessage:
+        count = len(records)
+        source = Source(tp.topic, tp.partition, records[0].offset, records[-1].offset)
+        value = Records(
+            source,
+            np.fromiter((record.offset for record in records), np.int64, count),
+            np.fromiter((record.timestamp for record in records), np.int64, count),
+            [record.value for record in records],
+        )
+        newest = records[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            source.last,
+            newest.timestamp / 1000.0,
+            newest.timestamp_type,
+            None,
+            None,
+            cast(Any, Delivery(value)),
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def begin(self, message: Message) -> None:
+        """An agent takes up this batch: nothing after it is committed before it."""
+        begun = self._begun.setdefault(message.tp, deque())
+        if not begun or begun[-1] < message.offset:
+            begun.append(message.offset)
+
+    def ack(self, message: Message) -> bool:
+        """Mark a message as acknowledged; a batch only if its agent is done with it."""
+        value = cast(Any, message.value)
+        if isinstance(value, Delivery) and not value.is_done:
+            message.acked = True
+            self._unacked_messages.discard(message)
+            return False
+        return super().ack(message)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset to commit: past the batches that are done, up to the first that is not."""
+        if not self._most_records(tp.topic):
+            return super()._new_offset(tp)
+        begun, acked, index = self._begun.get(tp), self._acked[tp], self._acked_index[tp]
+        offset = None
+        while begun and begun[0] in index:
+            last = begun.popleft()
+            index.discard(last)
+            acked.remove(last)
+            offset = last + 1
+        return offset
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """A batch's last offset is far from the one before it; that is no gap."""
+        if not self._most_records(tp.topic):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._begun.pop(tp, None)
+
+    async def perform_seek(self) -> None:
+        # What was begun before the seek is delivered again, under a new message.
+        for tp in list(self._begun):
+            self._begun[tp].clear()
+            self._acked[tp].clear()
+            self._acked_index[tp].clear()
+        await super().perform_seek()
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport with batches for ``batch_topics``."""
+
+    Consumer = BatchConsumer
+    #: Topic → the most records of one batch; what a fetch brings beyond that is further batches.
+    batch_topics: Mapping[str, int] = MappingProxyType({})
+
+
+async def deliveries(stream: Any, handle: Callable[[Records], Any], on_failure: Callable[[BaseException], Any]) -> None:
+    """Run an agent over batches: ``handle`` each, and acknowledge it only when that returned.
+
+    ``handle`` deals with every failure that it can outlast. Any other is a bug: the batch stays
+    uncommitted and ``on_failure`` is told, since to go on would leave a hole.
+    """
+    batches = stream.noack()
+    async for event in batches.events():
+        delivery = cast(Delivery, event.value)
+        cast(BatchConsumer, batches.app.consumer).begin(event.message)
+        try:
+            await handle(delivery.records)
+            delivery.done()
+        except Exception as failure:
+            await on_failure(failure)
+            raise
+        finally:
+            # Without done() this only tells Faust to wait for it no longer.
+            await batches.ack(event)
+
+
+class RecordsSchema(faust.Schema):
+    """For topics of batches: Faust decodes nothing, operators do."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.value
