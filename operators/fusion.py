@@ -33,7 +33,9 @@ def fuse(rankings: Sequence[Ints], k: int) -> Fused:
     ids = np.concatenate([np.empty(0, np.int64), *rankings])
     points = np.concatenate([np.empty(0), *(1.0 / (SMOOTHING + 1.0 + np.arange(len(each))) for each in rankings)])
     unique, place = np.unique(ids, return_inverse=True)
+    scores = np.zeros(len(unique))
+    np.add.at(scores, place, points)
     # Rounded, so that the order of adding up cannot break a tie.
-    scores = np.round(np.bincount(place, points, len(unique)), 12)
+    scores = np.round(scores, 12)
     best = np.lexsort((unique, -scores))[:k]
     return Fused(unique[best], scores[best])
