@@ -93,7 +93,7 @@ def open_to_write(path: str) -> Generator[BinaryIO]:
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
                 yield cast(BinaryIO, packed)
         elif path.endswith(".zst"):
-            with zstandard.ZstdCompressor(level=19).stream_writer(file) as packed:
+            with zstandard.ZstdCompressor(level=9).stream_writer(file) as packed:
                 yield cast(BinaryIO, packed)
         else:
             yield file

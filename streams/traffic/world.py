@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class World:
     follows: list[Ints]  # ids of the pinners that each pinner follows
     behaviour: Behaviour
 
-    @property
+    @cached_property
     def affinity(self) -> Floats:
         """``(m, topics)``: log of taste over an even taste, bounded below."""
         return np.log(self.taste * len(self.topics) + 0.05)
