@@ -1,0 +1,74 @@
+"""The HTTP server: puts the capabilities together, and runs them inside the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from streams.api import events, feed, health, metrics, openapi, pins, related, security, stats
+from streams.api.problems import TIMEOUT, Handler, problems
+from streams.engine import Engine
+
+log = logging.getLogger(__name__)
+
+#: Largest request body, in bytes: a pin may carry its image inline.
+LARGEST_BODY = 16 << 20
+#: Seconds that requests under way get to finish when the worker stops.
+LAST_WORDS = 5.0
+
+CAPABILITIES = (feed, pins, related, stats, events, health, metrics, openapi)
+
+
+@web.middleware
+async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async with asyncio.timeout(TIMEOUT):
+        return await handler(request)
+
+
+def make_app(engine: Engine) -> web.Application:
+    """The application with every route of ``docs/api.md``.
+
+    Raises:
+        ValueError: ``settings.host`` is not loopback and there is no token.
+    """
+    security.refuse_open_host(engine.settings)
+    token = engine.settings.api_token
+    guard = security.bearer(token) if token else security.own_name
+    app = web.Application(middlewares=[problems, guard, _in_time], client_max_size=LARGEST_BODY)
+    app.on_response_prepare.append(security.add_headers)
+    for capability in CAPABILITIES:
+        app.add_routes(capability.routes(engine))
+    return app
+
+
+class ApiServer:
+    """The API of one worker: ``start`` listens, ``stop`` lets requests under way finish first."""
+
+    def __init__(self, engine: Engine) -> None:
+        settings = engine.settings
+        self._runner = web.AppRunner(make_app(engine), access_log=None, handle_signals=False)
+        self._host, self._port = settings.host, settings.port("api")
+
+    @property
+    def address(self) -> str:
+        """Where it listens, for people."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Raises OSError naming the setting when the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=LAST_WORDS)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise OSError(
+                error.errno, f"{self.address} is taken ({error.strerror}). Set PINSTREAM_PORT_API to a free port."
+            ) from None
+        log.info("The API listens on %s", self.address)
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
