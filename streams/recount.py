@@ -1,0 +1,154 @@
+"""Is every sum what a recount of the raw rows gives? And, after a crash: finish what was cut off.
+
+The argument for every crash point is in ``docs/exactness.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from operators.batch import ENGAGEMENT_COLUMNS, Source
+from streams.stores.protocols import EventStore
+
+COUNTS = ("impressions", "closeups", "outbound_clicks", "saves", "hides")
+SIGNALS = ("exposure", *COUNTS[1:])
+KEYS = ("pin", "pinner", "owner", "domain", "board")
+#: Sums of floats differ by the order they were added in; counts may not differ at all.
+RELATIVE = 1e-9
+#: Differences shown for each table.
+SHOWN = 5
+#: Larger groupings go through the disk, so a recount needs memory for neither side of the join.
+_BOUNDED = (
+    "SETTINGS max_bytes_before_external_group_by = 500000000, max_bytes_before_external_sort = 500000000, "
+    "max_bytes_ratio_before_external_group_by = 0, max_bytes_ratio_before_external_sort = 0, "
+    "join_algorithm = 'full_sorting_merge', max_threads = 2"
+)
+_WEIGHT = "exp2((time - 1704067200000) / 604800000)"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One table against its recount. ``differences`` are the first few, each with stored and recounted values."""
+
+    table: str
+    rows: int
+    different: int
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        return self.different == 0
+
+
+async def recount(store: EventStore) -> list[Comparison]:
+    """Compare every sum with a recount from raw rows, and check that no event is in the raw table twice.
+
+    Compares what is there at two moments a little apart, so writers should rest. Raises as the store does.
+    """
+    results = [
+        await _repeated(store, "engagement by (topic, partition, offset)", "topic, partition, offset"),
+        await _repeated(store, "engagement by event_id", "event_id"),
+    ]
+    for key in KEYS:
+        numbered = ", ".join(f"countIf(kind = {kind}) AS {name}" for kind, name in enumerate(COUNTS, 1))
+        results.append(
+            await _compare(
+                store, f"engagement_by_{key}", (key, "toUInt32(intDiv(time, 3600000)) AS hour"), numbered, COUNTS
+            )
+        )
+    sums = ", ".join(f"sumIf({_WEIGHT}, kind = {kind}) AS {name}" for kind, name in enumerate(COUNTS[1:], 2))
+    exposure = f"sumIf({_WEIGHT} * if(position < 0, 1., pow(1. + position, -0.5)), kind = 1) AS exposure"
+    results.append(await _compare(store, "signals_by_pin", ("pin", "is_follower"), f"{exposure}, {sums}", SIGNALS))
+    return results
+
+
+async def _repeated(store: EventStore, label: str, key: str) -> Comparison:
+    # Hash partitions of the key, so that memory holds one at a time however many rows there are.
+    rows = int((await store.query("SELECT count() AS n FROM engagement"))["n"][0])
+    slices = max(1, rows // 5_000_000)
+    different, shown = 0, list[dict[str, Any]]()
+    for index in range(slices):
+        where = f"WHERE cityHash64({key}) % {slices} = {index}" if slices > 1 else ""
+        grouped = f"SELECT {key}, count() AS times FROM engagement {where} GROUP BY {key} HAVING times > 1"
+        found = await store.query(f"SELECT *, count() OVER () AS different FROM ({grouped}) LIMIT {SHOWN} {_BOUNDED}")
+        if found and len(found["different"]):
+            different += int(found.pop("different")[0])
+            shown += _rows(found)
+    return Comparison(label, rows, different, shown[:SHOWN])
+
+
+async def _compare(
+    store: EventStore, table: str, keys: tuple[str, str], recounted: str, values: tuple[str, ...]
+) -> Comparison:
+    names = [key.split(" AS ")[-1] for key in keys]
+    grouped = ", ".join(names)
+    stored = ", ".join(f"sum({value}) AS {value}" for value in values)
+    either = ", ".join(f"if(s.there = 1, s.{name}, r.{name}) AS {name}" for name in names)
+    pairs = ", ".join(f"s.{value} AS {value}, r.{value} AS {value}_recounted" for value in values)
+    unequal = " OR ".join(_unequal(f"s.{value}", f"r.{value}", values == COUNTS) for value in values)
+    joined = (
+        f"(SELECT {grouped}, 1 AS there, {stored} FROM {table} GROUP BY {grouped}) AS s "
+        f"FULL OUTER JOIN (SELECT {', '.join(keys)}, 1 AS there, {recounted} FROM engagement "
+        f"WHERE {names[0]} != 0 GROUP BY {grouped}) AS r ON {' AND '.join(f's.{name} = r.{name}' for name in names)}"
+    )
+    total = await store.query(
+        f"SELECT count() AS n, countIf(s.there != r.there OR {unequal}) AS different FROM {joined} {_BOUNDED}"
+    )
+    rows, different = int(total["n"][0]), int(total["different"][0])
+    differences: list[dict[str, Any]] = []
+    if different:
+        where = f"WHERE s.there != r.there OR {unequal}"
+        differences = _rows(
+            await store.query(
+                f"SELECT {either}, {pairs} FROM {joined} {where} ORDER BY {grouped} LIMIT {SHOWN} {_BOUNDED}"
+            )
+        )
+    return Comparison(table, rows, different, differences)
+
+
+def _unequal(stored: str, recounted: str, exact: bool) -> str:
+    if exact:
+        return f"{stored} != {recounted}"
+    return f"abs({stored} - {recounted}) > {RELATIVE} * greatest(abs({stored}), abs({recounted}))"
+
+
+def _rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*(c.tolist() for c in columns.values()), strict=True)
+    ]
+
+
+_RAW = ("topic", "partition", "first", "last", *ENGAGEMENT_COLUMNS)
+
+
+async def complete_last_batches(store: EventStore, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """What happens when partitions are assigned: the newest batch of each is made whole.
+
+    A raw block is one part, so the batch's rows are all there or none; a crash may have cut off the views behind
+    them. The rows are inserted again under the batch's own token, which adds what is missing and nothing else.
+
+    Returns ``(topic, partition)`` → the last offset of that batch; records at or below it are done. A partition
+    without rows is left out. Raises as the store does.
+    """
+    finished: dict[tuple[str, int], int] = {}
+    for topic, partition in partitions:
+        where = {"topic": topic, "partition": partition}
+        newest = await store.query(
+            "SELECT first, last FROM engagement WHERE topic = {topic:String} AND partition = {partition:UInt16} "
+            "ORDER BY offset DESC LIMIT 1",
+            where,
+        )
+        if not newest or not len(newest["first"]):
+            continue
+        source = Source(topic, partition, int(newest["first"][0]), int(newest["last"][0]))
+        rows = await store.query(
+            f"SELECT {', '.join(_RAW)} FROM engagement WHERE topic = {{topic:String}} "
+            "AND partition = {partition:UInt16} AND offset BETWEEN {first:Int64} AND {last:Int64} "
+            "AND first = {first:Int64} ORDER BY offset",
+            {**where, "first": source.first, "last": source.last},
+        )
+        await store.insert("engagement", rows, token=source.name)
+        finished[topic, partition] = source.last
+    return finished

@@ -1,0 +1,107 @@
+"""ClickHouse over HTTP: the embedded form. Arrow both ways, so columns are copied, never looped over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from streams.stores.clickhouse_sql import TRANSIENT_CODES, ClickHouseError, bind, identifier, insert_settings
+from streams.stores.protocols import Columns, StoreUnavailable
+
+PART = "clickhouse"
+
+
+class ClickHouseHTTP:
+    """An :class:`~streams.stores.protocols.EventStore` at ``url``, e.g. ``http://127.0.0.1:29023``.
+
+    Raises:
+        StoreUnavailable: nobody answers, or not within ``timeout`` seconds, or ClickHouse is out of memory or room.
+        ClickHouseError: ClickHouse refused the statement.
+    """
+
+    def __init__(self, url: str, *, database: str = "default", password: str = "", timeout: float = 60.0) -> None:
+        self._url = url.rstrip("/") + "/"
+        self._database = database
+        self._headers = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password} if password else {}
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+        data = _arrow(columns)
+        if data.num_rows == 0:
+            return
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, data.schema) as writer:
+            writer.write_batch(data)
+        names = ", ".join(identifier(name) for name in columns)
+        await self._post(
+            sink.getvalue().to_pybytes(),
+            query=f"INSERT INTO {identifier(table)} ({names}) FORMAT ArrowStream",
+            **insert_settings(token),
+        )
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
+        body = await self._post(bind(sql, parameters).encode(), default_format="ArrowStream")
+        if not body:
+            return {}
+        table = pa.ipc.open_stream(body).read_all()
+        return {name: _numpy(table.column(name)) for name in table.column_names}
+
+    async def command(self, sql: str) -> None:
+        await self._post(sql.encode())
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _post(self, body: bytes, **arguments: int | str) -> bytes:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+        try:
+            async with self._session.post(
+                self._url, params={"database": self._database, **arguments}, data=body
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise StoreUnavailable(PART, f"{self._url} does not answer ({error or 'timed out'})") from error
+        if answer.status == 200:
+            return content
+        code = int(answer.headers.get("X-ClickHouse-Exception-Code", 0))
+        text = content.decode(errors="replace")
+        if code in TRANSIENT_CODES or answer.status in (502, 503, 504):
+            raise StoreUnavailable(PART, text.strip(), retry_after=2.0)
+        raise ClickHouseError(code, text)
+
+
+def _arrow(columns: Columns) -> pa.RecordBatch:
+    """One record batch, so that ClickHouse sees one block. A 2-d array becomes a column of lists."""
+    arrays: list[pa.Array[Any]] = []
+    for values in columns.values():
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+            arrays.append(pa.ListArray.from_arrays(offsets, np.ascontiguousarray(values).ravel()))
+        elif isinstance(values, np.ndarray) and values.dtype == object:
+            arrays.append(pa.array(values.tolist()))
+        else:
+            arrays.append(pa.array(values))
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _numpy(column: pa.ChunkedArray[Any]) -> NDArray[Any]:
+    if pa.types.is_list(column.type):
+        values = np.empty(len(column), dtype=object)
+        position = 0
+        for chunk in column.chunks:
+            for item in chunk:
+                values[position] = item.values.to_numpy(zero_copy_only=False)
+                position += 1
+        return values
+    if column.num_chunks == 1:
+        return column.chunk(0).to_numpy(zero_copy_only=False)
+    return column.to_numpy()

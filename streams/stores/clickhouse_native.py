@@ -1,0 +1,136 @@
+"""ClickHouse over its native protocol: the server form. clickhouse-driver in threads, columns both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from clickhouse_driver import Client
+from clickhouse_driver import errors as driver
+from numpy.typing import NDArray
+
+from streams.stores.clickhouse_sql import (
+    TRANSIENT_CODES,
+    UNCUT,
+    ClickHouseError,
+    bind,
+    identifier,
+    insert_settings,
+)
+from streams.stores.protocols import Columns, StoreUnavailable
+
+PART = "clickhouse"
+T = TypeVar("T")
+
+
+class ClickHouseNative:
+    """An :class:`~streams.stores.protocols.EventStore` at ``clickhouse://user:password@host:9000/database``.
+
+    ``clickhouses://`` is TLS. Errors as in :class:`~streams.stores.clickhouse_http.ClickHouseHTTP`. Up to
+    ``connections`` statements run at once.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 60.0, connections: int = 4) -> None:
+        self._url = url
+        self._options = f"{'&' if '?' in url else '?'}connect_timeout=5&send_receive_timeout={timeout:g}"
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._threads = ThreadPoolExecutor(connections, "clickhouse")
+        self._known: frozenset[str] | None = None
+
+    async def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+        names = ", ".join(identifier(name) for name in columns)
+        data = [_listed(values) for values in columns.values()]
+        if not data or not data[0]:
+            return
+
+        def run(client: Client) -> None:
+            settings = {name: value for name, value in insert_settings(token).items() if name in self._settings(client)}
+            client.execute(
+                f"INSERT INTO {identifier(table)} ({names}) VALUES",
+                data,
+                columnar=True,
+                types_check=False,
+                settings={**settings, "insert_block_size": UNCUT},
+            )
+
+        await self._run(run)
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
+        text = bind(sql, parameters)
+
+        def run(client: Client) -> tuple[list[Any], list[tuple[str, str]]]:
+            # The driver's own types name every shape that its options can give; these options give this one.
+            return client.execute(text, columnar=True, with_column_types=True)  # pyright: ignore[reportReturnType]
+
+        columns, types = await self._run(run)
+        if not columns:
+            columns = [() for _ in types]
+        return {name: _numpy(values, kind) for values, (name, kind) in zip(columns, types, strict=True)}
+
+    async def command(self, sql: str) -> None:
+        def run(client: Client) -> None:
+            client.execute(sql)
+
+        await self._run(run)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=True)
+        while not self._idle.empty():
+            self._idle.get_nowait().disconnect()
+
+    async def _run(self, work: Callable[[Client], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_client, work)
+
+    def _with_client(self, work: Callable[[Client], T]) -> T:
+        try:
+            client = self._idle.get_nowait()
+        except queue.Empty:
+            client = Client.from_url(self._url + self._options)
+        try:
+            result = work(client)
+        except driver.ServerException as error:
+            client.disconnect()
+            if error.code in TRANSIENT_CODES:
+                raise StoreUnavailable(PART, str(error), retry_after=2.0) from error
+            raise ClickHouseError(error.code or 0, str(error)) from error
+        except (driver.Error, OSError, EOFError) as error:
+            client.disconnect()
+            raise StoreUnavailable(PART, f"the server does not answer ({error})") from error
+        except BaseException:
+            client.disconnect()
+            raise
+        self._idle.put(client)
+        return result
+
+    def _settings(self, client: Client) -> frozenset[str]:
+        """The settings this server knows: an old one refuses what came after it."""
+        if self._known is None:
+            rows: list[tuple[str]] = client.execute("SELECT name FROM system.settings")  # pyright: ignore[reportAssignmentType]
+            self._known = frozenset(name for (name,) in rows)
+        return self._known
+
+
+def _listed(values: Any) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    **{f"{sign}Int{bits}": np.dtype(f"{sign.lower()}int{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    "Float32": np.dtype(np.float32),
+    "Float64": np.dtype(np.float64),
+    "Bool": np.dtype(np.bool_),
+}
+
+
+def _numpy(values: Any, kind: str) -> NDArray[Any]:
+    if kind in _DTYPES:
+        return np.array(values, dtype=_DTYPES[kind])
+    column = np.empty(len(values), dtype=object)
+    item_type = _DTYPES.get(kind[6:-1]) if kind.startswith("Array(") else None
+    for index, value in enumerate(values):
+        column[index] = np.array(value, dtype=item_type) if item_type is not None else value
+    return column
