@@ -1,0 +1,106 @@
+"""Triton: the real ``tritonserver`` of the nvidia-pytriton wheel, serving the folders of ``model_repo/``.
+
+The wheel's Python backend runs each model in a process of its own, with the libraries of ``.venv-models``.
+A model that is broken is reported in the log and left out; the others serve.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from infra.part import Part, Say
+from streams.settings import PROJECT, Settings
+
+MODELS = PROJECT / "model_repo"
+ENVIRONMENT = PROJECT / ".venv-models"
+PYTHON = "3.11"
+SITE_PACKAGES = ENVIRONMENT / "lib" / f"python{PYTHON}" / "site-packages"
+SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
+
+
+def part(settings: Settings) -> Part:
+    """How to run Triton. Raises FileNotFoundError when ``.venv-models`` is missing."""
+    names = {name: settings.port(name) for name in ("triton_http", "triton_grpc", "triton_metrics")}
+    http = f"http://{settings.host}:{names['triton_http']}"
+    command = [
+        str(SERVER / "bin" / "tritonserver"),
+        f"--model-repository={MODELS}",
+        f"--backend-directory={_backends(settings)}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in models()),
+        # One broken model must not stop the others.
+        "--exit-on-error=false",
+        "--strict-readiness=false",
+        # Every config.pbtxt is complete; guessing would start each model's process twice.
+        "--disable-auto-complete-config",
+    ]
+    for name in ("http", "grpc", "metrics"):
+        command += [f"--{name}-address={settings.host}", f"--{name}-port={names[f'triton_{name}']}"]
+    return Part(
+        name="triton",
+        command=command,
+        ports=names,
+        address=f"{settings.triton_grpc} (gRPC), {http} (HTTP)",
+        ready=lambda: _answers(f"{http}/v2/health/ready"),
+        environment={
+            "PINSTREAM_WEIGHTS": str(settings.home / "weights"),
+            # The backend embeds Python in isolated mode: it finds its libraries by the first python3 on PATH alone.
+            "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "LD_LIBRARY_PATH": f"{_libpython(_base_python())}:{SITE_PACKAGES / 'nvidia_pytriton.libs'}",
+            # Models set their own number of threads; idle threads must sleep, not spin.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        },
+    )
+
+
+def install(settings: Settings, say: Say) -> None:
+    """Assemble the backend folder under the home: the wheel's backend with the stub of our Python."""
+    target = _backends(settings) / "python"
+    stub = target / "triton_python_backend_stub"
+    if stub.exists():
+        return
+    _base_python()
+    say("preparing Triton's Python backend")
+    shutil.copytree(SERVER / "backends" / "python", target, dirs_exist_ok=True)
+    shutil.copy2(SERVER / "python_backend_stubs" / PYTHON / stub.name, stub)
+    stub.chmod(0o755)
+
+
+def models() -> list[str]:
+    """The models in ``model_repo/``: each folder with a ``config.pbtxt``."""
+    return sorted(config.parent.name for config in MODELS.glob("*/config.pbtxt"))
+
+
+def _backends(settings: Settings) -> Path:
+    return settings.home / "run" / "triton" / "backends"
+
+
+def _base_python() -> Path:
+    """The prefix of the Python that ``.venv-models`` was made from."""
+    described = ENVIRONMENT / "pyvenv.cfg"
+    if not described.exists() or not SERVER.exists():
+        raise FileNotFoundError(f"{ENVIRONMENT} has no Triton; run `make setup`")
+    pairs = (line.partition("=") for line in described.read_text().splitlines())
+    home = {key.strip(): value.strip() for key, _, value in pairs}["home"]
+    return Path(home).resolve().parent
+
+
+def _libpython(prefix: Path) -> Path:
+    """The folder of the shared libpython that the backend links to."""
+    name = f"libpython{PYTHON}.so.1.0"
+    for folder in (prefix / "lib", *sorted((prefix / "lib").glob("*-linux-gnu"))):
+        if (folder / name).exists():
+            return folder
+    raise FileNotFoundError(f"{name} is not below {prefix}/lib; use a Python with it: `uv python install {PYTHON}`")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=1) as answer:  # noqa: S310 - our own loopback address
+            return answer.status == 200
+    except (URLError, OSError):
+        return False
