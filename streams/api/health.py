@@ -91,7 +91,7 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         found = await parts()
         up = frozenset(part for part, state in found.items() if state == "up")
         body = Readiness(rung(up), found)
-        if not up >= NEEDED:
+        if NEEDED - up:
             gone = ", ".join(sorted(NEEDED - up))
             raise Problem(
                 503, "not-ready", f"{gone}: no answer. `pinstream doctor` says more.", more=msgspec.structs.asdict(body)

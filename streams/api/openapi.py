@@ -35,7 +35,14 @@ class Operation:
     status: int = 200
 
 
-_HOURS = (_query("hours", "Latest hours to show one by one.", type="integer", minimum=1, maximum=stats.MOST_HOURS, default=stats.HOURS),)  # fmt: skip  # noqa: E501
+_HOURS = _query(
+    "hours",
+    "Latest hours, one by one.",
+    type="integer",
+    minimum=1,
+    maximum=stats.MOST_HOURS,
+    default=stats.HOURS,
+)
 _N_FEED = _query("n", "Pins in the slate.", type="integer", minimum=1, maximum=feed.MOST, default=feed.N)
 _N_RELATED = _query("n", "Related pins.", type="integer", minimum=1, maximum=related.MOST, default=related.N)
 _SOURCES = _query("sources", "Comma-separated subset of " + ", ".join(related.SOURCES) + ".", type="string")
@@ -43,10 +50,10 @@ _SOURCES = _query("sources", "Comma-separated subset of " + ", ".join(related.SO
 OPERATIONS = (
     Operation("/v1/feed/{pinner}", "A slate built now, with why each pin is in it.", feed.Feed, (_N_FEED,), (503,)),
     Operation("/v1/pins/{pin}", "A pin: facts, objects and counts.", pins.Pin, (), (404, 410, 503)),
-    Operation("/v1/pins/{pin}/related", "Pins like this one.", related.Related, (_N_RELATED, _SOURCES), (404, 410, 503)),
-    Operation("/v1/stats/pins/{pin}", "Counts and quality of a pin.", stats.PinStats, _HOURS, (503,)),
-    Operation("/v1/stats/pinners/{pinner}", "Counts and quality of a pinner.", stats.PinnerStats, _HOURS, (503,)),
-    Operation("/v1/stats/domains/{domain}", "Counts and quality of a domain.", stats.DomainStats, _HOURS, (503,)),
+    Operation("/v1/pins/{pin}/related", "Pins like it.", related.Related, (_N_RELATED, _SOURCES), (404, 410, 503)),
+    Operation("/v1/stats/pins/{pin}", "Counts and quality of a pin.", stats.PinStats, (_HOURS,), (503,)),
+    Operation("/v1/stats/pinners/{pinner}", "Counts and quality of a pinner.", stats.PinnerStats, (_HOURS,), (503,)),
+    Operation("/v1/stats/domains/{domain}", "Counts and quality of a domain.", stats.DomainStats, (_HOURS,), (503,)),
     Operation(
         "/v1/events/{topic}", "Post events; 202 when Kafka holds them.", events.Receipt,
         (), (404, 408, 413, 415, 422, 503), "post", 202,
@@ -69,7 +76,7 @@ _PARAMETERS = {
 def document() -> Schema:
     """The whole OpenAPI 3.1 document."""
     structs = [one.answers for one in OPERATIONS if not isinstance(one.answers, str)]
-    _, schemas = msgspec.json.schema_components([*structs, *EVENTS.values(), ProblemDocument], REF)
+    _, schemas = msgspec.json.schema_components([*structs, *EVENTS.values(), ProblemDocument], ref_template=REF)
     paths: Schema = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)

@@ -74,8 +74,15 @@ async def describe(engine: Engine, pin: int) -> Pin:
     counted = await history(engine.events, "engagement_by_pin", "pin", pin, since=engine.state.now)
     return Pin(
         pin=pin,
-        **{name: int(row[name]) for name in ("version", "created", "pinner", "board")},
-        **{name: str(row[name]) for name in ("title", "description", "link", "domain", "image")},
+        version=int(row["version"]),
+        created=int(row["created"]),
+        pinner=int(row["pinner"]),
+        board=int(row["board"]),
+        title=str(row["title"]),
+        description=str(row["description"]),
+        link=str(row["link"]),
+        domain=str(row["domain"]),
+        image=str(row["image"]),
         understood=int(row["understood_version"]) == int(row["version"]),
         objects=[_object(seen, index) for index in range(len(seen["object"]))],
         stats=Summary(counted.totals, counted.rates, pin_quality(engine, pin)),
