@@ -22,14 +22,15 @@ _EVICTED_SHARE = 8
 class VectorCache:
     """The ``capacity`` most lately used vectors, as float16 (2 bytes a dimension; cosines keep 3 digits)."""
 
-    def __init__(self, capacity: int = 50_000) -> None:
-        self.capacity = capacity
+    def __init__(self, store: VectorStore, capacity: int = 50_000) -> None:
+        self.store, self.capacity = store, capacity
         self._row: dict[int, int] = {}
         self._free: list[int] = []
         self._vectors: Halves = np.empty((0, 0), np.float16)
         self._used: Ints = np.empty(0, np.int64)  # 0 where the row is free
         self._tick = 0
         self._absent: dict[int, float] = {}
+        self._asked: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._row)
@@ -72,15 +73,21 @@ class VectorCache:
         self._used[rows[found]] = self._tick
         return out, found
 
-    async def load(self, store: VectorStore, pins: Ints) -> None:
-        """Fetch those of ``pins`` that are not in memory. Raises StoreUnavailable when Milvus is gone."""
+    async def load(self, pins: Ints) -> None:
+        """Fetch those of ``pins`` that are not in memory or under way. Raises StoreUnavailable when Milvus is gone."""
         now = monotonic()
         wanted = [
-            pin for pin in dict.fromkeys(pins.tolist()) if pin not in self._row and self._absent.get(pin, 0) <= now
+            pin
+            for pin in dict.fromkeys(pins.tolist())
+            if pin not in self._row and pin not in self._asked and self._absent.get(pin, 0) <= now
         ]
         if not wanted:
             return
-        fetched = await store.fetch("pins", np.asarray(wanted, np.int64))
+        self._asked.update(wanted)
+        try:
+            fetched = await self.store.fetch("pins", np.asarray(wanted, np.int64))
+        finally:
+            self._asked.difference_update(wanted)
         # What vision put meanwhile is newer than what was asked for before.
         self.put({pin: vector for pin, vector in fetched.items() if pin not in self._row})
         if len(self._absent) > self.capacity:

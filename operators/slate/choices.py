@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from operators.slate.ordering import Ordering
 from operators.slate.utility import Weights
@@ -10,12 +10,11 @@ from operators.slate.utility import Weights
 DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How slates are made. Times of stages are budgets in seconds: what takes longer is left out and named."""
 
-    weights: Weights = field(default_factory=Weights)
-    ordering: Ordering = field(default_factory=Ordering)
+    weights: Weights = Weights()
+    ordering: Ordering = Ordering()
     #: Candidates that are filtered and scored for one slate.
     candidates: int = 1000
     #: Pins that one source may propose.

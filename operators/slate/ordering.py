@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +10,10 @@ from operators.batch import Ints
 from operators.slate.candidates import Floats
 from operators.slate.diversity import diverse_order, similarity
 
+Vectors = NDArray[np.float16] | NDArray[np.float32]
 
-@dataclass(frozen=True, slots=True)
-class Ordering:
+
+class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a slate is ordered; see :func:`operators.slate.diversity.diverse_order`."""
 
     #: Pins in a slate.
@@ -27,7 +27,7 @@ class Ordering:
 
 def order(
     utilities: Floats,
-    vectors: Floats,
+    vectors: Vectors,
     owners: Ints,
     domains: Ints,
     *,
@@ -55,7 +55,7 @@ def order(
 
 def _best(
     utilities: Floats,
-    vectors: Floats,
+    vectors: Vectors,
     owners: Ints,
     domains: Ints,
     rows: NDArray[np.intp],

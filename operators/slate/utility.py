@@ -6,8 +6,7 @@ change in minutes, without training again.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-
+import msgspec
 import numpy as np
 
 from operators.slate.candidates import Floats
@@ -16,8 +15,7 @@ from operators.slate.candidates import Floats
 ACTIONS = ("save", "closeup", "outbound_click", "hide")
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one action of each kind is worth; a hide costs."""
 
     save: float = 1.0
@@ -28,7 +26,7 @@ class Weights:
 
 def utility(probabilities: Floats, weights: Weights) -> Floats:
     """``(n, 4)`` probabilities in the order of :data:`ACTIONS` → ``(n,)`` expected worth of showing each pin."""
-    return probabilities @ np.asarray(astuple(weights), np.float32)
+    return probabilities @ np.asarray(msgspec.structs.astuple(weights), np.float32)
 
 
 def popularity(quality: Floats, scores: Floats) -> Floats:

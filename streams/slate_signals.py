@@ -1,0 +1,85 @@
+"""What the hot state knows of a pinner's candidates. Slates and the ranker's training rows both come through here."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+from operators.relevance import SAVES, taste
+from operators.slate.candidates import Candidates, Floats
+from operators.slate.choices import Choices
+from operators.slate.features import Signals
+from streams.slate_sources import Ask
+from streams.state import HotState
+from streams.vector_cache import Halves, VectorCache
+
+
+def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: Choices) -> Ask:
+    """What sources start from. Vectors are those that the cache holds: :meth:`VectorCache.load` them before."""
+    saves = state.recent.saved(pinner, SAVES)
+    pins, first = np.unique(saves.pins, return_index=True)
+    latest = np.sort(first)
+    pins, times = saves.pins[latest], saves.times[latest]
+    weights = np.exp2(-np.maximum(now - times, 0) / choices.seed_half_life)
+    vectors = cache.held(pins)[0].astype(np.float32)
+    known = vectors.any(axis=1)
+    wish = taste(times[known], vectors[known]) if known.any() else np.zeros(vectors.shape[1])
+    wish /= max(float(np.linalg.norm(wish)), 1e-12)
+    seeds = slice(0, choices.seeds)
+    return Ask(
+        pinner, now, pins[seeds], weights[seeds], vectors[seeds], wish.astype(np.float32), float(weights.sum()), choices
+    )
+
+
+def signals(state: HotState, ask: Ask, candidates: Candidates, owners: Ints, domains: Ints, vectors: Halves) -> Signals:
+    """Columns for the ``n`` candidates of one pinner.
+
+    Args:
+        owners, domains: ``(n,)``, 0 where unknown.
+        vectors: ``(n, d)``, L2-normalised, zero rows where unknown; ``d`` may be 0 when no vector is known at all.
+    """
+    n, now, pins = len(candidates), ask.now, candidates.pins
+    quality = state.quality.pins(pins, now)
+    shown = quality.exposure > 0
+    created = state.catalogue.created(pins)
+    relevance, nearest = relevances(ask, vectors)
+    return Signals(
+        quality=_where(shown, quality.all),
+        quality_followers=_where(shown, quality.followers),
+        quality_wider=_where(shown, quality.wider),
+        exposure=quality.exposure.astype(np.float32),
+        owner_quality=_where(owners != 0, state.quality.owners(owners, now).quality),
+        domain_quality=_where(domains != 0, state.quality.domains(domains, now)),
+        relevance=relevance,
+        nearest=nearest,
+        age=_where(created > 0, now - created),
+        follows=state.follows.follows(np.full(n, ask.pinner), owners).astype(np.float32),
+        activity=np.full(n, ask.activity, np.float32),
+        now=np.full(n, now, np.int64),
+        scores=candidates.scores,
+    )
+
+
+def joined(parts: list[Signals]) -> Signals:
+    """One table for the candidates of several pinners, in order."""
+    names = Signals.__slots__
+    return Signals(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def relevances(ask: Ask, vectors: Halves) -> tuple[Floats, Floats]:
+    """``(relevance, nearest)``, ``(n,)`` each: cosine with the pinner's taste and with the nearest of their seeds."""
+    relevance, nearest = np.full((2, len(vectors)), np.nan, np.float32)
+    if not vectors.size or not ask.taste.any():
+        return relevance, nearest
+    known = vectors.any(axis=1)
+    seeds = ask.vectors[ask.vectors.any(axis=1)]
+    cosines = vectors[known].astype(np.float32) @ np.concatenate([ask.taste[None], seeds]).T
+    relevance[known] = cosines[:, 0]
+    if len(seeds):
+        nearest[known] = cosines[:, 1:].max(axis=1)
+    return relevance, nearest
+
+
+def _where(known: NDArray[np.bool_], values: NDArray[np.float64] | Ints) -> Floats:
+    return np.where(known, values, np.nan).astype(np.float32)

@@ -1,0 +1,116 @@
+"""Where candidates come from. A source takes all pinners of a batch at once and finds pins for each.
+
+A new source is a new callable in :data:`SOURCES`, and its name at the end of ``operators.slate.candidates.SOURCES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+from operators.slate.candidates import NOTHING, Floats, Found
+from operators.slate.choices import DAY_MS, Choices
+from streams.engine import Engine
+
+#: Milliseconds after which a pin is half as fresh.
+FRESH_HALF_LIFE = 3 * DAY_MS
+#: Followed pinners that one slate looks at, and pins of each.
+FOLLOWED, PINS_OF_EACH = 50, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One pinner, and what to start from."""
+
+    pinner: int
+    now: int  # stream time, milliseconds
+    seeds: Ints  # (s,) the latest saves, newest first, each pin once
+    weights: NDArray[np.float64]  # (s,), 1 for a save of this moment, halved with every half-life
+    vectors: Floats  # (s, d) of the seeds, zero rows where Milvus has none
+    taste: Floats  # (d,) L2-normalised, or zero where unknown
+    activity: float  # saves lately, each counting its weight
+    choices: Choices
+
+
+Source = Callable[[Engine, Sequence[Ask]], Awaitable[list[Found]]]
+
+
+async def visual(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What looks like the latest saves: one search of Milvus for the seeds of all pinners. Score: largest cosine.
+
+    Raises:
+        StoreUnavailable: Milvus is gone.
+    """
+    rows = [np.flatnonzero(ask.vectors.any(axis=1)) for ask in asks]
+    if not any(len(each) for each in rows):
+        return [NOTHING] * len(asks)
+    queries = np.concatenate([ask.vectors[each] for ask, each in zip(asks, rows, strict=True) if len(each)])
+    near = await engine.vectors.search("pins", queries, asks[0].choices.neighbours)
+    found: list[Found] = []
+    begin = 0
+    for ask, each in zip(asks, rows, strict=True):
+        ids, scores = near.ids[begin : begin + len(each)].ravel(), near.scores[begin : begin + len(each)].ravel()
+        begin += len(each)
+        real = ids > 0
+        found.append(best_of(ids[real], scores[real], ask.choices.source_limit, without=ask.seeds))
+    return found
+
+
+async def boards(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What stands on the same boards as the latest saves, from the live board graph."""
+    found: list[Found] = []
+    for ask in asks:
+        related = engine.state.board_graph.related(ask.seeds, ask.weights, ask.choices.source_limit)
+        found.append(Found(related.pins, related.scores.astype(np.float32)))
+    return found
+
+
+async def trending(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What everybody engages with in these hours; the same for all pinners of the batch."""
+    top = engine.state.trending.top(asks[0].choices.source_limit, max(ask.now for ask in asks))
+    return [Found(top.pins, top.scores.astype(np.float32))] * len(asks)
+
+
+async def fresh(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """The newest pins, so that none waits for its first engagement. Score: 1 when new, halved every three days."""
+    catalogue = engine.state.catalogue
+    pins = catalogue.newest(asks[0].choices.source_limit)
+    return [Found(pins, freshness(catalogue.created(pins), ask.now)) for ask in asks]
+
+
+async def followed(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """The newest pins of followed pinners, scored by freshness."""
+    state = engine.state
+    found: list[Found] = []
+    for ask in asks:
+        owners = state.follows.followed_by(ask.pinner)[:FOLLOWED].tolist()
+        if not owners:
+            found.append(NOTHING)
+            continue
+        pins = np.concatenate([state.catalogue.pins_of(owner, PINS_OF_EACH) for owner in owners])
+        found.append(best_of(pins, freshness(state.catalogue.created(pins), ask.now), ask.choices.source_limit))
+    return found
+
+
+SOURCES: Mapping[str, Source] = {source.__name__: source for source in (visual, boards, trending, fresh, followed)}
+
+
+def freshness(created: Ints, now: int) -> Floats:
+    """``(n,)``: 1 for a pin of this moment, halved every :data:`FRESH_HALF_LIFE`."""
+    return np.exp2(-np.maximum(now - created, 0) / FRESH_HALF_LIFE).astype(np.float32)
+
+
+def best_of(pins: Ints, scores: Floats, k: int, without: Ints | None = None) -> Found:
+    """The ``k`` best, each pin once with its best score; equal scores by id."""
+    if without is not None:
+        stays = ~np.isin(pins, without)
+        pins, scores = pins[stays], scores[stays]
+    order = np.lexsort((pins, -scores))
+    pins, scores = pins[order], scores[order]
+    _, first = np.unique(pins, return_index=True)
+    kept = np.sort(first)[:k]
+    return Found(pins[kept], scores[kept])

@@ -1,0 +1,273 @@
+"""Slates over a real hot state, exact vectors and a ranker whose wishes are known, so that every rule can be seen."""
+
+import asyncio
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
+from operators.events import Kind, PinEvent, PinnerEvent
+from operators.slate.choices import Choices
+from operators.slate.features import NAMES
+from operators.slate.ordering import Ordering
+from operators.slate.slate import decode
+from operators.slate.utility import Weights
+from streams.metrics import Metrics
+from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
+from streams.state import HotState
+from streams.stores.protocols import StoreUnavailable
+from streams.vector_cache import VectorCache
+from training.exact_vectors import ExactVectors
+
+DAY = 86_400_000
+NOW = 1_800_000_000_000
+ANN, BOB, EVE = 1, 2, 3
+TOPICS, EACH = 4, 30
+PINS = np.arange(100, 100 + TOPICS * EACH)
+CHOICES = Choices(ordering=Ordering(size=10), source_seconds=5.0, vectors_seconds=5.0, rank_seconds=5.0)
+
+
+def topic(pin: int) -> int:
+    return (pin - 100) // EACH
+
+
+class Ranker:
+    """Expects a save where the pin is relevant; counts its calls."""
+
+    def __init__(self):
+        self.calls, self.rows, self.fails, self.waits = 0, 0, False, 0.0
+
+    async def rank(self, features):
+        self.calls, self.rows = self.calls + 1, self.rows + len(features)
+        await asyncio.sleep(self.waits)
+        if self.fails:
+            raise StoreUnavailable("triton", "gone")
+        save = 1 / (1 + np.exp(-8 * (features[:, NAMES.index("nearest")] - 0.5)))
+        zero = np.zeros(len(features))
+        return np.stack([save, zero, zero, features[:, NAMES.index("from_fresh")]], axis=1).astype(np.float32)
+
+    async def versions(self):
+        return {"ranker": "7", "detector": "1"}
+
+
+class Vectors(ExactVectors):
+    searches, fails = 0, False
+
+    async def search(self, *arguments, **more):
+        self.searches += 1
+        if self.fails:
+            raise StoreUnavailable("milvus", "gone")
+        return await super().search(*arguments, **more)
+
+    async def fetch(self, *arguments):
+        if self.fails:
+            raise StoreUnavailable("milvus", "gone")
+        return await super().fetch(*arguments)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    random = np.random.default_rng(0)
+    centres = np.eye(TOPICS, 8)[[topic(pin) for pin in PINS.tolist()]]
+    vectors = (centres + random.normal(0, 0.1, (len(PINS), 8))).astype(np.float32)
+    store = Vectors(PINS, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    state = HotState()
+    created = NOW - 30 * DAY
+    state.apply_pins(
+        [
+            (
+                row,
+                PinEvent(
+                    type="created",
+                    pin=pin,
+                    pinner=50 + row % 7,
+                    board=900 + topic(pin),
+                    domain="a.org",
+                    time=created + row,
+                ),
+            )
+            for row, pin in enumerate(PINS.tolist())
+        ]
+    )
+    state.now = NOW
+    return SimpleNamespace(
+        settings=SimpleNamespace(home=tmp_path), metrics=Metrics(), vectors=store, models=Ranker(), state=state,
+        vector_cache=VectorCache(store),
+    )  # fmt: skip
+
+
+def act(engine, pinner: int, kind: Kind, *pins: int, time: int = NOW - 1000) -> None:
+    n = len(pins)
+    columns = {name: np.zeros(n, np.int64) for name in ENGAGEMENT_COLUMNS}
+    columns |= {"pinner": np.full(n, pinner), "pin": np.array(pins), "time": np.full(n, time)}
+    columns |= {"kind": np.full(n, kind, np.uint8), "position": np.full(n, -1, np.int16)}
+    columns |= {"surface": np.ones(n, np.uint8), "is_follower": np.zeros(n, np.uint8)}
+    columns["board"] = np.full(n, 10_000 + pinner) if kind == Kind.SAVE else columns["board"]
+    columns["event_id"] = np.random.default_rng().integers(1, 2**62, n)
+    batch = Engagement(source=Source("saves", 0, 0, n), **columns)
+    engine.state.apply(engine.state.catalogue.enrich(batch, engine.state.follows))
+
+
+async def slate_of(engine, pinner=ANN, choices=CHOICES, event=77):
+    (slate,) = await build_slates(engine, [SlateRequest(pinner, event, NOW, NOW)], choices)
+    return slate
+
+
+def pins_of(slate):
+    return [item.pin for item in slate.items]
+
+
+async def test_a_save_turns_the_next_slate_to_its_topic(engine):
+    before = await slate_of(engine)
+    act(engine, ANN, Kind.SAVE, 100, 101)
+    after = await slate_of(engine)
+    share = [sum(topic(pin) == 0 for pin in pins_of(slate)) / len(slate.items) for slate in (before, after)]
+    assert share[0] < 0.7 and share[1] > 0.9
+    assert {"visual", "boards"} <= {name for item in after.items for name in item.sources}
+    assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7"}
+    assert after.items[0].probabilities.save > 0.9
+
+
+async def test_seen_saved_hidden_own_and_deleted_pins_never_come(engine):
+    act(engine, ANN, Kind.SAVE, 100, 101)
+    act(engine, ANN, Kind.IMPRESSION, 102, 103)
+    act(engine, ANN, Kind.HIDE, 104)
+    engine.state.apply_pins([(999, PinEvent(type="deleted", pin=105, time=NOW))])
+    engine.state.apply_pins([(1000, PinEvent(type="updated", pin=106, pinner=ANN, time=NOW))])
+    slate = await slate_of(engine, choices=Choices(ordering=Ordering(size=25), source_seconds=5, rank_seconds=5))
+    assert not set(pins_of(slate)) & set(range(100, 107))
+    assert slate.dropped["seen"] == 2 and slate.dropped_pins["hidden"] == [104] and slate.dropped["own"] == 1
+
+
+async def test_several_pinners_cost_one_search_and_one_call_and_get_what_they_would_get_alone(engine):
+    act(engine, ANN, Kind.SAVE, 100, 101)
+    act(engine, BOB, Kind.SAVE, 135, 136)
+    requests = [SlateRequest(pinner, 77, NOW, NOW) for pinner in (ANN, BOB, EVE)]
+    together = await build_slates(engine, requests, CHOICES)
+    assert (engine.vectors.searches, engine.models.calls) == (1, 1)
+    for slate in together:
+        assert pins_of(slate) == pins_of(await slate_of(engine, slate.pinner))
+
+
+async def test_the_same_request_gives_the_same_slate(engine):
+    first, second = await slate_of(engine), await slate_of(engine)
+    assert first.items == second.items and first.slate == second.slate and first.seed == second.seed
+    assert (await slate_of(engine, event=78)).slate != first.slate
+
+
+async def test_a_new_pinner_gets_a_popular_slate_that_says_so(engine):
+    act(engine, BOB, Kind.SAVE, 140)
+    slate = await slate_of(engine, EVE)
+    assert len(slate.items) == 10 and slate.fallback == ["popular"]
+
+
+async def test_pins_of_followed_pinners_come(engine):
+    engine.state.apply_pinner(PinnerEvent(type="followed", pinner=ANN, pinners=[53], time=NOW))
+    slate = await slate_of(engine)
+    assert any("followed" in item.sources for item in slate.items) and slate.fallback == []
+
+
+async def test_who_has_seen_everything_gets_repeats_last(engine):
+    act(engine, ANN, Kind.IMPRESSION, *PINS[:-3].tolist())
+    slate = await slate_of(engine)
+    assert len(slate.items) == 10 and set(pins_of(slate)[:3]) == set(PINS[-3:].tolist())
+    assert "repeats" in slate.fallback
+
+
+async def test_hidden_pins_do_not_even_come_as_repeats(engine):
+    act(engine, ANN, Kind.IMPRESSION, *PINS.tolist())
+    act(engine, ANN, Kind.HIDE, *PINS[:-4].tolist())
+    assert set(pins_of(await slate_of(engine))) == set(PINS[-4:].tolist())
+
+
+async def test_no_pins_at_all_is_an_empty_slate(engine):
+    engine.state = HotState()
+    slate = await slate_of(engine)
+    assert slate.items == [] and decode(encode_slate(slate)) == slate
+    assert await build_slates(engine, []) == []
+
+
+async def test_without_the_ranker_the_slate_goes_out_by_popularity(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    for pin in (107, 108):
+        act(engine, BOB, Kind.IMPRESSION, pin), act(engine, BOB, Kind.SAVE, pin)
+    engine.models.fails = True
+    slate = await slate_of(engine)
+    assert slate.degraded == ["ranker"] and len(slate.items) == 10
+    assert slate.items[0].pin in (107, 108) and slate.items[0].probabilities is None and slate.models == {}
+
+
+async def test_without_milvus_the_other_sources_carry_it(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    engine.vectors.fails = True
+    slate = await slate_of(engine)
+    assert slate.degraded == ["vectors"] and len(slate.items) == 10
+    assert "boards" in {name for item in slate.items for name in item.sources}
+
+
+async def test_milvus_gone_with_seed_vectors_in_memory_names_the_source(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    await engine.vector_cache.load(PINS)
+    engine.vectors.fails = True
+    assert (await slate_of(engine)).degraded == ["source.visual"]
+
+
+async def test_without_milvus_and_ranker_there_is_still_a_slate(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    engine.vectors.fails = engine.models.fails = True
+    slate = await slate_of(engine)
+    assert set(slate.degraded) == {"vectors", "ranker"} and len(slate.items) == 10
+
+
+async def test_a_slow_ranker_is_left_out_in_time(engine):
+    engine.models.waits = 30
+    began = asyncio.get_running_loop().time()
+    slate = await slate_of(engine, choices=Choices(ordering=Ordering(size=10), rank_seconds=0.05))
+    assert "ranker" in slate.degraded and asyncio.get_running_loop().time() - began < 10
+
+
+async def test_a_source_with_a_bug_is_named_and_the_rest_goes_on(engine, monkeypatch):
+    monkeypatch.setattr(engine.state.trending, "top", lambda *_: 1 / 0)
+    slate = await slate_of(engine)
+    assert slate.degraded == ["source.trending"] and len(slate.items) == 10
+
+
+async def test_stages_account_for_every_candidate(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    slate = await slate_of(engine)
+    stages = {stage.name: stage for stage in slate.stages}
+    assert list(stages) == ["seeds", "sources", "filters", "features", "ranker", "ordering"]
+    assert stages["ordering"].went_out == len(slate.items)
+    assert stages["filters"].went_out == stages["ranker"].came_in == engine.models.rows
+    assert all(stage.milliseconds >= 0 for stage in slate.stages)
+    assert b'pinstream_stage_items_total{direction="out",stage="ordering"} 10.0' in engine.metrics.exposition()
+
+
+async def test_weights_in_the_file_change_the_next_slate_without_a_restart(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    first = await build_slates(engine, [SlateRequest(ANN, 77, NOW, NOW)])
+    (engine.settings.home / "slates.toml").write_text("[ordering]\nsize = 3\n[weights]\nsave = -1.0\n")
+    second = await build_slates(engine, [SlateRequest(ANN, 77, NOW, NOW)])
+    assert len(first[0].items) == 25 and len(second[0].items) == 3
+    assert not set(pins_of(first[0])[:3]) & set(pins_of(second[0]))
+
+
+async def test_a_file_with_a_wrong_name_is_not_used(engine, caplog):
+    (engine.settings.home / "slates.toml").write_text("[weights]\nsafe = 1.0\n")
+    (slate,) = await build_slates(engine, [SlateRequest(ANN, 77, NOW, NOW)])
+    assert len(slate.items) == 25 and "safe" in caplog.text
+
+
+async def test_utility_is_the_weighted_sum(engine):
+    choices = Choices(weights=Weights(save=2, closeup=0, outbound_click=0, hide=-1), rank_seconds=5)
+    for item in (await slate_of(engine, choices=choices)).items:
+        assert item.score == pytest.approx(2 * item.probabilities.save - item.probabilities.hide, abs=1e-6)
+
+
+async def test_rows_have_one_entry_a_place(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    rows = slate_rows(await build_slates(engine, [SlateRequest(ANN, 77, NOW, NOW), SlateRequest(BOB, 78, NOW, NOW)]))
+    for name in ("positions", "pins", "sources", "scores", "probabilities"):
+        assert [len(row) for row in rows[name]] == [25, 25], name
+    assert all(len(place) == 4 for row in rows["probabilities"] for place in row)
