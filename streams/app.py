@@ -1,4 +1,4 @@
-"""The Faust app: which agent reads which topic. ``faust -A streams.app worker`` runs it, so does ``pinstream worker``."""
+"""The Faust app: which agent reads which topic. ``faust -A streams.app worker`` runs it."""
 
 from __future__ import annotations
 
@@ -129,9 +129,11 @@ for _topic, _reading in READINGS.items():
     _agent(_topic, _reading)
 
 
-@app.on_partitions_revoked.connect
 async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
     app.engine.ledger.forget((tp.topic, tp.partition) for tp in revoked)
+
+
+cast(Any, app.on_partitions_revoked).connect(_forget)
 
 
 @app.service

@@ -14,6 +14,7 @@ import numpy as np
 from operators.batch import Engagement, Records, Reject, Source
 from operators.decode import decode_engagement
 from operators.events import Kind
+from operators.rejection import Reason
 from streams.dead_letters import encode_dead_letter
 from streams.engine import Engine
 from streams.persist import persist
@@ -31,8 +32,10 @@ async def commit_engagement(engine: Engine, records: Records) -> None:
     source = unseen.source
     with metrics.batch_step(topic, "decode"):
         decoded = decode_engagement(unseen)
+        # Marked as seen only with step 3: a batch that is not stored leaves no trace.
         fresh = engine.state.duplicates.fresh(decoded.good.event_id)
-        engagement = engine.state.catalogue.enrich(select(decoded.good, fresh), engine.state.follows)
+        gone = engine.erased.mask(decoded.good.pinner)
+        engagement = engine.state.catalogue.enrich(select(decoded.good, fresh & ~gone), engine.state.follows)
 
     # 1. Raw rows, and with them every aggregate, under the batch's name.
     with metrics.batch_step(topic, "clickhouse"):
@@ -40,17 +43,23 @@ async def commit_engagement(engine: Engine, records: Records) -> None:
             await persist("writing engagement", partial(_insert, engine, engagement), metrics)
         engine.ledger.stored(source)
     # 2. What could not be used, with its reason.
-    if decoded.rejects:
+    rejects = decoded.rejects + [
+        # Nothing is kept of somebody who asked to be erased.
+        Reject(offset, Reason.ERASED_PINNER, "", None)
+        for offset in decoded.good.offset[gone].tolist()
+    ]
+    if rejects:
         with metrics.batch_step(topic, "dead_letters"):
-            await send_dead_letters(engine, source, decoded.rejects)
+            await send_dead_letters(engine, source, rejects)
     # 3. Memory, and slates for whoever acted.
     with metrics.batch_step(topic, "fold"):
-        engine.state.duplicates.load(engagement.event_id)
         engine.state.apply(engagement)
         _schedule(engine, engagement)
 
     counted = len(engagement)
-    metrics.events(topic, counted=counted, duplicate=len(decoded.good) - counted, rejected=len(decoded.rejects))
+    metrics.events(
+        topic, counted=counted, duplicate=len(decoded.good) - counted - int(gone.sum()), rejected=len(rejects)
+    )
     metrics.warnings(decoded.warnings)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from streams.erasure import Erased
     from streams.feed_schedule import FeedSchedule
     from streams.ledger import Ledger
     from streams.metrics import Metrics
@@ -40,6 +41,7 @@ class Engine:
     models: Models
     outputs: Outputs
     state: HotState
+    erased: Erased
     ledger: Ledger
     schedule: FeedSchedule
     vector_cache: VectorCache

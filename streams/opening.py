@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 from streams.engine import Engine
+from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
 from streams.ledger import Ledger
 from streams.metrics import Metrics
@@ -34,6 +35,8 @@ async def open_engine(settings: Settings) -> Engine:
     vectors = MilvusVectors(settings)
     state = HotState()
     await persist("opening ClickHouse", lambda: state.load(events), metrics)
+    erased = Erased()
+    await persist("reading who is erased", lambda: erased.load(events), metrics)
     engine = Engine(
         settings=settings,
         metrics=metrics,
@@ -42,6 +45,7 @@ async def open_engine(settings: Settings) -> Engine:
         models=TritonModels(settings),
         outputs=KafkaOutputs(settings),
         state=state,
+        erased=erased,
         ledger=Ledger(events),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),

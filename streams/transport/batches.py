@@ -198,7 +198,7 @@ async def deliveries(stream: Any, handle: Callable[[Records], Any], on_failure: 
             await batches.ack(event)
 
 
-class RecordsSchema(faust.Schema):
+class RecordsSchema(faust.Schema[Any, Any]):
     """For topics of batches: Faust decodes nothing, operators do."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> Any:

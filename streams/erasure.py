@@ -1,0 +1,74 @@
+"""Erasing a pinner everywhere, and keeping them erased.
+
+Their pins are deleted. Raw events stay without the person (id 0), so that counts of other people's pins still equal a
+recount; everything kept by their name goes. Late events of theirs are refused until they sign up anew.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+from operators.events import PinEvent
+from streams.engine import Engine
+from streams.persist import persist
+from streams.stores.protocols import EventStore
+
+#: In this order, each of which may be repeated: a crash in between is finished when the event comes again.
+_STATEMENTS = (
+    "ALTER TABLE engagement UPDATE pinner = 0 WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE engagement UPDATE owner = 0 WHERE owner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE engagement_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE engagement_by_owner DELETE WHERE owner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE slates DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE follows DELETE WHERE follower = {pinner} OR followed = {pinner} SETTINGS mutations_sync = 1",
+)
+
+
+class Erased:
+    """Pinners who asked to be erased: id → when (ms)."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, int] = {}
+
+    async def load(self, events: EventStore) -> None:
+        """Read who is erased. Raises StoreUnavailable."""
+        rows = await events.query("SELECT pinner, version FROM pinners FINAL WHERE deleted = 1")
+        self._since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
+
+    def add(self, pinner: int, time: int) -> None:
+        self._since[pinner] = max(time, self._since.get(pinner, 0))
+
+    def signed_up(self, pinner: int, time: int) -> None:
+        """A pinner may come back: what they do from now on counts again."""
+        if time > self._since.get(pinner, time):
+            del self._since[pinner]
+
+    def mask(self, pinners: Ints) -> NDArray[np.bool_]:
+        """Which of these are erased. ``(n,) -> (n,)``."""
+        return np.isin(pinners, np.fromiter(self._since, np.int64, len(self._since)))
+
+
+async def erase_pinner(engine: Engine, pinner: int, time: int) -> None:
+    """Erase a pinner from ClickHouse, Milvus (by deleting their pins) and memory. May be repeated."""
+    engine.erased.add(pinner, time)
+    engine.schedule.drop(pinner)
+
+    async def delete_pins() -> None:
+        rows = await engine.events.query(
+            "SELECT pin, version FROM pins FINAL WHERE pinner = {pinner:Int64} AND deleted = 0", {"pinner": pinner}
+        )
+        for pin, version in zip(rows["pin"].tolist(), rows["version"].tolist(), strict=True):
+            gone = PinEvent(type="deleted", pin=pin, time=max(time, version))
+            engine.outputs.send("pins", pin, msgspec.json.encode(gone))
+        await engine.outputs.flush()
+
+    async def forget() -> None:
+        for statement in _STATEMENTS:
+            await engine.events.command(statement.format(pinner=int(pinner)))
+
+    await persist("deleting an erased pinner's pins", delete_pins, engine.metrics)
+    await persist("erasing a pinner", forget, engine.metrics)
+    engine.state.erase(pinner)

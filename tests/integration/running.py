@@ -1,0 +1,99 @@
+"""A worker process on the session's real parts, and what tests ask of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from confluent_kafka import Producer
+
+from streams.settings import Settings
+
+T = TypeVar("T")
+
+
+class Worker:
+    """``pinstream worker`` as a process of its own; it may be killed and started again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = f"http://{settings.host}:{settings.port('api')}"
+        self.log = settings.home / "logs" / "worker.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = os.environ | {
+            "PINSTREAM_HOME": str(self.settings.home),
+            "PINSTREAM_PORT_BASE": str(self.settings.port_base),
+            "PINSTREAM_GROUP": self.settings.group,
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("pinstream")), "worker"],
+                env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        until("the worker is ready", self.is_ready, 90)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the worker ended:\n{self.log.read_text()[-6000:]}")
+        try:
+            return self.get("/ready") is not None
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """``kill -9``: nothing is flushed, nothing is committed."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop; returns its exit status."""
+        if self.process is None or self.process.poll() is not None:
+            return 0
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the worker did not stop:\n{self.log.read_text()[-6000:]}") from None
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.load(answer)
+
+    def send(self, topic: str, events: Iterable[dict[str, Any]]) -> int:
+        """Produce events as a client would, keyed by pin or pinner; returns how many the broker holds."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap, "linger.ms": 5})
+        count = 0
+        for event in events:
+            key = event["pin"] if topic == "pins" else event["pinner"]
+            while True:
+                try:
+                    producer.produce(topic, json.dumps(event).encode(), str(key).encode())
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            count += 1
+        assert producer.flush(60) == 0
+        return count
+
+
+def until(what: str, check: Callable[[], T], seconds: float) -> T:
+    """Ask again until the answer is truthy; fails after ``seconds`` with the last answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := check()):
+        assert time.monotonic() < deadline, f"after {seconds} s still not so: {what} (last answer: {answer!r})"
+        time.sleep(0.1)
+    return answer
