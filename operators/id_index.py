@@ -11,7 +11,7 @@ Dense = NDArray[np.int32]
 
 
 @njit(cache=True, inline="always")
-def _slot(key: int, mask: int) -> int:
+def _slot(key, mask):  # type: ignore[no-untyped-def]
     """Where a key starts to look for its slot: the finaliser of SplitMix64 (Steele et al., 2014)."""
     x = np.uint64(key)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from operators.events import Surface
 
 #: Surface → eta of ``1 / (1 + position)**eta``. The SQL of `signals_by_pin` says the same.
-EXAMINATION: dict[Surface, float] = {surface: 0.5 for surface in Surface}
+EXAMINATION: dict[Surface, float] = dict.fromkeys(Surface, 0.5)
 #: Examination where the position is unknown (-1).
 UNKNOWN = 1.0
 
@@ -28,5 +28,5 @@ _TABLE[:, -1] = UNKNOWN
 
 
 def examination(surface: NDArray[np.uint8], position: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Probability that an impression was examined. ``surface`` and ``position`` (from 0; -1 unknown): ``(n,) -> (n,)``."""
+    """Probability that an impression was examined, by surface and position (from 0; -1 unknown). All ``(n,)``."""
     return _TABLE[np.minimum(surface, len(Surface) - 1), np.maximum(position, -1)]

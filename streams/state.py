@@ -17,6 +17,7 @@ from operators.identity import stable_id
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
 from operators.trending import Trending
+from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
 
 
@@ -52,20 +53,19 @@ class HotState:
         """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""
         if not events:
             return np.zeros(0, np.bool_)
-        column = _column
-        pins = column([event.pin for _, event in events])
-        boards = column([event.board for _, event in events])
-        times = column([event.time for _, event in events])
+        pins = _column([event.pin for _, event in events])
+        boards = _column([event.board for _, event in events])
+        times = _column([event.time for _, event in events])
         deleted = np.array([event.type == "deleted" for _, event in events])
         before = self.catalogue.boards(pins)
         accepted = self.catalogue.accept(
             pins,
             times,
             deleted,
-            column([offset for offset, _ in events]),
-            owners=column([event.pinner for _, event in events]),
+            _column([offset for offset, _ in events]),
+            owners=_column([event.pinner for _, event in events]),
             boards=boards,
-            domains=column([domain_id(event.domain) for _, event in events]),
+            domains=_column([domain_id(event.domain) for _, event in events]),
         )
         self.now = max(self.now, int(times.max()))
         self._settle(pins, before)
@@ -98,8 +98,6 @@ class HotState:
 
     async def load(self, events: EventStore) -> None:
         """Rebuild everything from ClickHouse. Raises StoreUnavailable."""
-        from streams.rebuild import rebuild
-
         await rebuild(self, events)
 
     def _settle(self, pins: Ints, boards_before: Ints) -> None:
