@@ -35,13 +35,14 @@ def command(kind: str, file: str, out: str, as_json: bool) -> None:
     # Where the events take standard output, the account goes to standard error.
     aside = out == STANDARD
     if as_json:
-        told = {"rows": report.rows, "events": report.events, "bad": report.bad, "examples": report.examples}
-        click.echo(orjson.dumps(told), err=aside)
+        click.echo(orjson.dumps(report), err=aside)
     else:
         click.echo(
             f"{report.events:,} events from {report.rows:,} rows, {report.bad:,} rows could not be used", err=aside
         )
         for example in report.examples:
             click.echo(f"  {example}", err=True)
+    if report.early:
+        click.echo(f"{report.early:,} events are older than 2005: replay them with --now", err=True)
     if report.rows and not report.events:
         sys.exit(1)

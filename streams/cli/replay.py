@@ -8,6 +8,7 @@ import time
 import click
 import orjson
 
+from streams.cli.interrupt import stop_on_interrupt
 from streams.cli.progress import progress_line
 from streams.settings import Settings
 from streams.traffic.lines import STANDARD, open_to_read
@@ -34,7 +35,15 @@ def command(files: tuple[str, ...], rate: str, now: bool, topic: str, as_json: b
         if now:
             lines = shifted(lines, int(time.time() * 1000) - latest_time(files))
         total = count_lines(files) if sys.stderr.isatty() else 0
-        replay(lines, Settings.load(), account, rate=events_per_second(rate), progress=progress_line(total))
+        with stop_on_interrupt() as stop:
+            replay(
+                lines,
+                Settings.load(),
+                account,
+                rate=events_per_second(rate),
+                progress=progress_line(total),
+                stop=stop,
+            )
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'the file'}: {error.strerror or error}") from None
     if as_json:

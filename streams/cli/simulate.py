@@ -12,6 +12,7 @@ import click
 import numpy as np
 import orjson
 
+from streams.cli.interrupt import stop_on_interrupt
 from streams.cli.progress import progress_line
 from streams.cli.replay import events_per_second
 from streams.settings import PROJECT, Settings
@@ -60,9 +61,15 @@ def command(
         lines = chain(pin_events(world, end, images), pinner_events(world, end, days), engagement)
     account = Account()
     if kafka:
-        replay(
-            counted(lines, account), Settings.load(), account, rate=events_per_second(rate), progress=progress_line()
-        )
+        with stop_on_interrupt() as stop:
+            replay(
+                counted(lines, account),
+                Settings.load(),
+                account,
+                rate=events_per_second(rate),
+                progress=progress_line(),
+                stop=stop,
+            )
     else:
         started = time.monotonic()
         with open_to_write(str(out)) as file:

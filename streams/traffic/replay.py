@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ PROGRESS_SECONDS = 0.5
 DELIVERY_SECONDS = 60
 #: At a rate, sleep only when this far ahead: shorter sleeps are mostly overshoot.
 AHEAD_SECONDS = 0.005
+LONGEST_WAIT_SECONDS = 0.2
 EXAMPLES_KEPT = 5
 
 
@@ -109,11 +111,12 @@ def replay(
     *,
     rate: float = 0.0,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> Account:
     """Send ``lines`` to Kafka and wait until the broker holds them (acks=all, idempotent).
 
-    ``rate`` is in events per second, 0 for as fast as it goes. Ctrl-C stops reading; what was sent is
-    still waited for. Reading waits while :data:`QUEUE` messages are on their way.
+    ``rate`` is in events per second, 0 for as fast as it goes. ``stop`` ends the reading; what was
+    sent is still waited for. Reading waits while :data:`QUEUE` messages are on their way.
     """
     producer = Producer(
         {
@@ -137,21 +140,21 @@ def replay(
             account.failed += 1
             account.tell(f"{message.topic()}: {error}")
 
+    stop = stop or threading.Event()
     started = told = time.monotonic()
-    try:
-        for line in lines:
-            key, value = line.message()
-            _produce(producer, line.topic, key, value, delivered, account)
-            now = time.monotonic()
-            if rate and (ahead := started + account.sent / rate - now) > AHEAD_SECONDS:
-                producer.poll(ahead)
-                if (rest := started + account.sent / rate - time.monotonic()) > 0:
-                    time.sleep(rest)
-            if progress and now - told > PROGRESS_SECONDS:
-                told, account.seconds = now, now - started
-                progress(account)
-    except KeyboardInterrupt:
-        account.interrupted = True
+    for line in lines:
+        key, value = line.message()
+        _produce(producer, line.topic, key, value, delivered, account)
+        now = time.monotonic()
+        if rate and (due := started + account.sent / rate) - now > AHEAD_SECONDS:
+            while (ahead := due - time.monotonic()) > 0 and not stop.is_set():
+                producer.poll(min(ahead, LONGEST_WAIT_SECONDS))
+        if progress and now - told > PROGRESS_SECONDS:
+            told, account.seconds = now, now - started
+            progress(account)
+        if stop.is_set():
+            account.interrupted = True
+            break
     left = producer.flush(DELIVERY_SECONDS + 5)
     if left:
         account.failed += left
