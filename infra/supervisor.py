@@ -86,9 +86,9 @@ def down(settings: Settings, say: Say = print, names: Sequence[str] = PARTS) -> 
         list(pool.map(lambda name: _down_one(settings, name, say), names))
 
 
-def status(settings: Settings) -> list[PartStatus]:
+def status(settings: Settings, names: Sequence[str] | None = None) -> list[PartStatus]:
     """How each embedded part is."""
-    return [_status_of(settings, name) for name in embedded(settings)]
+    return [_status_of(settings, name) for name in (embedded(settings) if names is None else names)]
 
 
 def log_of(settings: Settings, name: str) -> Path:

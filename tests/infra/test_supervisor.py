@@ -35,14 +35,14 @@ def test_up_after_a_kill_starts_it_again_with_its_data(kafka: Settings) -> None:
     before = pid_of(kafka)
     os.kill(before, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(before)], timeout=10)
-    assert [status.state for status in supervisor.status(kafka) if status.name == "kafka"] == ["stopped"]
+    assert [status.state for status in supervisor.status(kafka, ["kafka"])] == ["stopped"]
     supervisor.up(kafka, names=["kafka"])
     assert pid_of(kafka) != before
     assert topics.missing(kafka) == []
 
 
 def test_status_tells_pid_memory_and_address(kafka: Settings) -> None:
-    (status,) = [status for status in supervisor.status(kafka) if status.name == "kafka"]
+    (status,) = supervisor.status(kafka, ["kafka"])
     assert (status.state, status.pid, status.address) == ("ready", pid_of(kafka), kafka.kafka_bootstrap)
     assert status.resident_bytes and status.resident_bytes > 50_000_000
 
