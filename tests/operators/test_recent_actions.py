@@ -1,0 +1,75 @@
+"""Recent actions against sorted lists, in any order."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators import recent_actions
+from operators.events import Kind
+from operators.recent_actions import RecentActions
+from operators.rings import Rings
+from tests.operators.folded import engagement, shuffled, take
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_any_order_keeps_the_latest_of_each_pinner(seed: int, batches: int) -> None:
+    events = engagement(4_000, seed, pinners=3, days=0.01)
+    folded = RecentActions()
+    for batch in shuffled(events, seed + 1, batches):
+        folded.update(batch)
+    for pinner in (1, 2, 3, 4):
+        rows = np.flatnonzero(events.pinner == pinner)
+        columns = (events.time[rows].tolist(), events.pin[rows].tolist(), events.kind[rows].tolist())
+        history = sorted(zip(*columns, strict=True), reverse=True)
+        acted = [row for row in history if row[2] in (Kind.CLOSEUP, Kind.OUTBOUND_CLICK, Kind.SAVE)]
+        saved = [row for row in history if row[2] == Kind.SAVE]
+        found = folded.actions(pinner)
+        shown = list(zip(found.times.tolist(), found.pins.tolist(), found.kinds.tolist(), strict=True))
+        assert shown == acted[: recent_actions.ACTIONS]
+        assert folded.saved(pinner, 7).pins.tolist() == [row[1] for row in saved[:7]]
+        seen = [row[1] for row in history if row[2] == Kind.IMPRESSION]
+        assert folded.seen(pinner).tolist() == seen[: recent_actions.SEEN]
+        assert folded.hidden(pinner).tolist() == [row[1] for row in history if row[2] == Kind.HIDE]
+        pins = np.arange(60)
+        assert np.flatnonzero(folded.has_saved(pinner, pins)).tolist() == sorted({row[1] for row in saved})
+        assert folded.last_active(pinner) == max((row[0] for row in history), default=0)
+
+
+def test_erasing_forgets_one_pinner_alone() -> None:
+    folded, events = RecentActions(), engagement(2_000, 1, pinners=3)
+    folded.update(events)
+    other = folded.seen(2).tolist()
+    folded.erase(1)
+    assert folded.seen(1).tolist() == []
+    assert folded.last_active(1) == 0
+    assert folded.seen(2).tolist() == other
+    folded.update(take(events, np.flatnonzero(events.pinner == 3)[:5]))
+    assert folded.seen(2).tolist() == other
+
+
+def test_the_least_recently_active_pinners_make_room_and_memory_stays() -> None:
+    folded, events = RecentActions(max_pinners=50), engagement(60_000, 2, pinners=3_000, days=30)
+    events = take(events, np.argsort(events.time))
+    sizes: list[int] = []
+    for rows in np.array_split(np.arange(len(events)), 60):
+        folded.update(take(events, rows))
+        assert len(folded) <= 55
+        sizes.append(folded.nbytes)
+    assert sizes[-1] <= 2 * sizes[20]
+    last = int(events.pinner[-1])
+    assert folded.last_active(last) == events.time[-1]
+    mine = events.pin[(events.pinner == last) & (events.kind == Kind.IMPRESSION)][::-1].tolist()
+    seen = folded.seen(last).tolist()
+    assert seen == mine[: len(seen)]
+
+
+def test_rings_keep_rows_under_new_numbers() -> None:
+    rings = Rings(8)
+    rows = np.repeat(np.arange(5, dtype=np.int32), 20)
+    rings.push(rows, np.arange(100), np.arange(100), np.ones(100, np.uint8))
+    rings.keep(np.array([1, 4]))
+    assert rings.of(0).pins.tolist() == list(range(39, 31, -1))
+    assert rings.of(1, 2).pins.tolist() == [99, 98]
+    assert rings.of(2).pins.tolist() == []
