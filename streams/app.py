@@ -19,10 +19,14 @@ from streams import opening
 from streams.agents import catalogue, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
 from streams.engine import Engine
+from streams.persist import persist
 from streams.settings import Settings
+from streams.tail import Tail
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
 
 log = logging.getLogger(__name__)
+#: Seconds between looks at what other workers wrote.
+FOLLOW_SECONDS = 0.5
 
 
 class Reading(NamedTuple):
@@ -134,6 +138,22 @@ async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
 
 
 cast(Any, app.on_partitions_revoked).connect(_forget)
+
+
+@app.service
+class Others(Service):
+    """Keeps memory up with what other workers of the group write."""
+
+    @Service.task
+    async def _follow(self) -> None:
+        tail = Tail(app.engine)
+        while not self.should_stop:
+            await self.sleep(FOLLOW_SECONDS)
+            mine = {(tp.topic, tp.partition) for tp in app.consumer.assignment()}
+            counts = {topic: app.consumer.topic_partitions(topic) or 0 for topic in READINGS}
+            everything = {(topic, number) for topic, count in counts.items() for number in range(count)}
+            if mine and mine != everything:
+                await persist("reading what others wrote", partial(tail.follow, everything - mine), app.engine.metrics)
 
 
 @app.service

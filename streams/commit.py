@@ -18,6 +18,7 @@ from operators.rejection import Reason
 from streams.dead_letters import encode_dead_letter
 from streams.engine import Engine
 from streams.persist import persist
+from streams.tail import catch_up
 
 
 async def commit_engagement(engine: Engine, records: Records) -> None:
@@ -30,6 +31,10 @@ async def commit_engagement(engine: Engine, records: Records) -> None:
     if unseen is None:
         return
     source = unseen.source
+    stored = await engine.ledger.last(source[:2])
+    if engine.folded.last.get(source[:2], -1) < stored:
+        # Another worker had this partition: memory must hold what it wrote before it can know a duplicate.
+        await persist("catching up", partial(catch_up, engine, source[:2], stored), metrics)
     with metrics.batch_step(topic, "decode"):
         decoded = decode_engagement(unseen)
         # Marked as seen only with step 3: a batch that is not stored leaves no trace.
@@ -54,6 +59,7 @@ async def commit_engagement(engine: Engine, records: Records) -> None:
     # 3. Memory, and slates for whoever acted.
     with metrics.batch_step(topic, "fold"):
         engine.state.apply(engagement)
+        engine.folded.last[source[:2]] = source.last
         _schedule(engine, engagement)
 
     counted = len(engagement)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.state import HotState
     from streams.stores.protocols import EventStore, Models, VectorStore
+    from streams.tail import Folded
     from streams.vector_cache import VectorCache
 
 
@@ -41,6 +42,7 @@ class Engine:
     models: Models
     outputs: Outputs
     state: HotState
+    folded: Folded
     erased: Erased
     ledger: Ledger
     schedule: FeedSchedule

@@ -36,7 +36,8 @@ class Erased:
     async def load(self, events: EventStore) -> None:
         """Read who is erased. Raises StoreUnavailable."""
         rows = await events.query("SELECT pinner, version FROM pinners FINAL WHERE deleted = 1")
-        self._since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
+        if rows:
+            self._since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
 
     def add(self, pinner: int, time: int) -> None:
         self._since[pinner] = max(time, self._since.get(pinner, 0))
@@ -60,6 +61,8 @@ async def erase_pinner(engine: Engine, pinner: int, time: int) -> None:
         rows = await engine.events.query(
             "SELECT pin, version FROM pins FINAL WHERE pinner = {pinner:Int64} AND deleted = 0", {"pinner": pinner}
         )
+        if not rows:
+            return
         for pin, version in zip(rows["pin"].tolist(), rows["version"].tolist(), strict=True):
             gone = PinEvent(type="deleted", pin=pin, time=max(time, version))
             engine.outputs.send("pins", pin, msgspec.json.encode(gone))

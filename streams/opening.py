@@ -17,8 +17,9 @@ from streams.settings import Settings
 from streams.state import HotState
 from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus import MilvusVectors
-from streams.stores.protocols import StoreUnavailable
+from streams.stores.protocols import EventStore, StoreUnavailable
 from streams.stores.triton import TritonModels
+from streams.tail import Folded
 from streams.vector_cache import VectorCache
 
 #: How far back a trigger may lie for its slate to be built after a restart.
@@ -33,8 +34,8 @@ async def open_engine(settings: Settings) -> Engine:
     metrics = Metrics()
     events = open_event_store(settings)
     vectors = MilvusVectors(settings)
-    state = HotState()
-    await persist("opening ClickHouse", lambda: state.load(events), metrics)
+    folded = await persist("opening ClickHouse", lambda: Folded.load(events), metrics)
+    state = await persist("rebuilding memory", lambda: _state(events), metrics)
     erased = Erased()
     await persist("reading who is erased", lambda: erased.load(events), metrics)
     engine = Engine(
@@ -45,6 +46,7 @@ async def open_engine(settings: Settings) -> Engine:
         models=TritonModels(settings),
         outputs=KafkaOutputs(settings),
         state=state,
+        folded=folded,
         erased=erased,
         ledger=Ledger(events),
         schedule=FeedSchedule(),
@@ -52,6 +54,12 @@ async def open_engine(settings: Settings) -> Engine:
     )
     await _resume(engine)
     return engine
+
+
+async def _state(events: EventStore) -> HotState:
+    state = HotState()
+    await state.load(events)
+    return state
 
 
 async def close_engine(engine: Engine) -> None:
@@ -74,7 +82,9 @@ async def _resume(engine: Engine) -> None:
         "SELECT pinner, max(trigger_logged) AS at FROM slates WHERE trigger_logged > {since:Int64} GROUP BY pinner",
         {"since": since},
     )
-    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True))
+    if not acted:
+        return
+    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True)) if answered else {}
     now = time.monotonic()
     for pinner, event, at in zip(acted["pinner"].tolist(), acted["event"].tolist(), acted["at"].tolist(), strict=True):
         if at > last.get(pinner, 0):

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from operators.slate.rows import rows
 from streams.engine import Engine
 from streams.feed_schedule import Due
 from streams.persist import persist
-from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
+from streams.slates import SlateRequest, build_slates, encode_slate
 
 log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
@@ -41,4 +42,4 @@ async def _emit(engine: Engine, due: list[Due]) -> None:
     engine.metrics.freshness([emitted - entry.logged / 1000 for entry in due])
     for slate in slates:
         engine.metrics.slates(slate.degraded)
-    await persist("writing slates", partial(_keep, engine, slates), engine.metrics)
+    await persist("writing slates", partial(engine.events.insert, "slates", rows(slates)), engine.metrics)

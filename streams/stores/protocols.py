@@ -31,7 +31,7 @@ class EventStore(Protocol):
         ...
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
-        """Rows as columns. Parameters are written ``{name:Type}`` in the SQL, as ClickHouse does."""
+        """Rows as columns; ``{}`` for no rows. Parameters are written ``{name:Type}`` in the SQL, as ClickHouse does."""
         ...
 
     async def command(self, sql: str) -> None:

@@ -1,0 +1,113 @@
+"""What other workers of the group wrote, folded into this worker's memory too.
+
+Every worker counts only its own partitions, but feeds need everybody's saves. ClickHouse holds them: each
+partition of another worker is read from where memory has it, by the table's own order, so the cost follows what
+is new. A worker that holds every partition asks nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
+from operators.events import ENGAGEMENT_TOPICS, PinEvent
+from operators.identity import MAX_ID
+from streams.engine import Engine
+from streams.stores.protocols import EventStore
+
+Partition = tuple[str, int]
+#: Rows folded at a time, and how long a row may take to show after the moment it carries.
+CHUNK = 50_000
+OVERLAP_MS = 10_000
+
+
+class Folded:
+    """The last offset of each partition that memory holds."""
+
+    def __init__(self, last: dict[Partition, int]) -> None:
+        self.last = last
+
+    @classmethod
+    async def load(cls, events: EventStore) -> Folded:
+        """What a memory rebuilt from now on will hold at least. Raises StoreUnavailable."""
+        rows = await events.query(
+            "SELECT topic, partition, max(last) AS last FROM engagement GROUP BY topic, partition"
+        )
+        if not rows:
+            return cls({})
+        names = zip(rows["topic"].tolist(), rows["partition"].tolist(), strict=True)
+        return cls(dict(zip(names, rows["last"].tolist(), strict=True)))
+
+
+async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) -> None:
+    """Fold in what ClickHouse holds of a partition beyond what memory does, up to offset ``until``.
+
+    Raises StoreUnavailable.
+    """
+    topic, number = partition
+    last = engine.folded.last.get(partition, -1)
+    more = True
+    while more:
+        rows = await engine.events.query(
+            f"SELECT first, {', '.join(ENGAGEMENT_COLUMNS)} FROM engagement"
+            " WHERE topic = {topic:String} AND partition = {partition:UInt16}"
+            f" AND offset > {{last:Int64}} AND offset <= {{until:Int64}} ORDER BY offset LIMIT {CHUNK}",
+            {"topic": topic, "partition": number, "last": last, "until": until},
+        )
+        more = bool(rows) and len(rows["offset"]) == CHUNK
+        if rows:
+            source = Source(topic, number, int(rows["first"][0]), int(rows["offset"][-1]))
+            # Arrow's columns are read-only, for which numba would compile every fold again.
+            engine.state.apply(Engagement(source, **{name: np.array(rows[name]) for name in ENGAGEMENT_COLUMNS}))
+            last = engine.folded.last[partition] = source.last
+    if until < MAX_ID:
+        engine.folded.last[partition] = until
+
+
+class Tail:
+    """Follows the partitions that are not this worker's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._since = int(time.time() * 1000) - OVERLAP_MS
+
+    async def follow(self, others: Iterable[Partition]) -> None:
+        """Look once at each of the ``others``. Raises StoreUnavailable."""
+        others = set(others)
+        for partition in sorted(others):
+            if partition[0] in ENGAGEMENT_TOPICS:
+                await catch_up(self._engine, partition)
+        if any(topic in ("pins", "pinners") for topic, _ in others):
+            began = int(time.time() * 1000)
+            await self._pins()
+            await self._follows()
+            await self._engine.erased.load(self._engine.events)
+            self._since = began - OVERLAP_MS
+
+    async def _pins(self) -> None:
+        rows = await self._engine.events.query(
+            "SELECT pin, version, deleted, pinner, board, domain FROM pins WHERE inserted > {since:Int64}",
+            {"since": self._since},
+        )
+        if rows:
+            names = ("pin", "version", "deleted", "pinner", "board", "domain")
+            self._engine.state.apply_pins(
+                [(-1, _event(*row)) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
+            )
+
+    async def _follows(self) -> None:
+        rows = await self._engine.events.query(
+            "SELECT follower, followed, version, active FROM follows WHERE inserted > {since:Int64}",
+            {"since": self._since},
+        )
+        if rows:
+            follower, followed, version = (np.array(rows[name]) for name in ("follower", "followed", "version"))
+            self._engine.state.follows.accept(follower, followed, version, rows["active"].astype(np.bool_))
+
+
+def _event(pin: int, version: int, deleted: int, pinner: int, board: int, domain: str) -> PinEvent:
+    kind = "deleted" if deleted else "updated"
+    return PinEvent(type=kind, time=version, pin=pin, pinner=pinner, board=board, domain=domain)
