@@ -47,6 +47,8 @@ class Settings:
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
     image_folders: str = "examples"
+    #: Hosts on a private network that images may come from, ``host`` or ``host:port``, comma-separated.
+    image_hosts: str = ""
 
     @classmethod
     def load(cls, environ: dict[str, str] | None = None) -> Settings:
@@ -108,3 +110,8 @@ class Settings:
     def readable_folders(self) -> list[Path]:
         """Absolute folders that ``file://`` images may be read from."""
         return [(PROJECT / folder).resolve() for folder in self.image_folders.split(":") if folder]
+
+    @cached_property
+    def trusted_image_hosts(self) -> frozenset[str]:
+        """``host`` or ``host:port`` that images may be fetched from although their address is private."""
+        return frozenset(host.strip().lower() for host in self.image_hosts.split(",") if host.strip())

@@ -1,0 +1,115 @@
+"""Vision: looks at the pins that the catalogue accepted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from operators.accepted import AcceptedPin
+from operators.batch import Records, Reject
+from operators.rejection import Reason
+from operators.understood import UnderstoodObject, UnderstoodPin, annotate
+from streams.commit import send_dead_letters
+from streams.engine import Engine
+from streams.images.load import load_images
+from streams.images.rejection import ImageRejected
+from streams.persist import persist
+from streams.understanding import Understanding, record, understand
+
+UNDERSTOOD = "pin.understood"
+#: Pins whose pictures are in memory at once.
+CHUNK = 32
+
+_decoder = msgspec.json.Decoder(AcceptedPin)
+
+
+async def handle(engine: Engine, records: Records) -> list[Reject]:
+    """One batch of ``pins.accepted``: pictures → models → vectors and rows → ``pin.understood``.
+
+    Waits for whatever part is gone; a pin whose picture will not do goes to the dead letters and
+    stays without a vector. Only the last version of a pin in the batch is looked at. Returns what was set aside.
+    """
+    pins, rejects = _decode(records)
+    superseded = len(records.values) - len(pins) - len(rejects)
+    rows = {pin.pin: row for row, pin in pins}
+    for start in range(0, len(pins), CHUNK):
+        chunk = [pin for _, pin in pins[start : start + CHUNK]]
+        for one in await _see(engine, chunk):
+            if one.rejected is not None:
+                row = rows[one.pin.pin]
+                rejects.append(_reject(records, row, one.rejected.reason, one.rejected.detail))
+    if rejects:
+        await send_dead_letters(engine, records.source, rejects)
+    engine.metrics.events(
+        records.source.topic,
+        counted=len(records.values) - superseded - len(rejects),
+        duplicate=superseded,
+        rejected=len(rejects),
+    )
+    return rejects
+
+
+async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understanding]:
+    """Understand, record and announce some pins, each of which appears once."""
+    topic, metrics = "pins.accepted", engine.metrics
+    with metrics.batch_step(topic, "images"):
+        images = await load_images(engine.settings, [None if pin.deleted else pin.image for pin in pins])
+    with metrics.batch_step(topic, "triton"):
+        # Asked for before the models are used, so that no vector carries a newer name than the model that made it.
+        # Deletions alone need no model.
+        versions = {"detector": "", "encoder": ""}
+        if any(not (image is None or isinstance(image, ImageRejected)) for image in images):
+            versions |= await persist("asking for the models", engine.models.versions, metrics)
+        understood = await persist("understanding pins", partial(understand, engine.models, pins, images), metrics)
+    with metrics.batch_step(topic, "stores"):
+        await persist("recording pins", partial(record, engine, understood, versions["encoder"]), metrics)
+    now = int(time.time() * 1000)
+    for one in understood:
+        if one.rejected is None:
+            engine.outputs.send(UNDERSTOOD, one.pin.pin, msgspec.json.encode(_message(one, versions, now)))
+    await persist("announcing pins", engine.outputs.flush, metrics)
+    metrics.understood(sum(one.vector is not None for one in understood), sum(len(one.objects) for one in understood))
+    return understood
+
+
+def _decode(records: Records) -> tuple[list[tuple[int, AcceptedPin]], list[Reject]]:
+    """The last version of each pin with its row in the batch, and what cannot be read."""
+    latest: dict[int, tuple[int, AcceptedPin]] = {}
+    rejects: list[Reject] = []
+    for row, value in enumerate(records.values):
+        try:
+            pin = _decoder.decode(value or b"")
+        except msgspec.ValidationError as error:
+            rejects.append(_reject(records, row, Reason.WRONG_TYPE, str(error)))
+        except msgspec.DecodeError as error:
+            rejects.append(_reject(records, row, Reason.BAD_JSON, str(error)))
+        else:
+            if pin.pin not in latest or pin.version >= latest[pin.pin][1].version:
+                latest[pin.pin] = row, pin
+    return list(latest.values()), rejects
+
+
+def _reject(records: Records, row: int, reason: Reason, detail: str) -> Reject:
+    return Reject(int(records.offsets[row]), reason, detail, records.values[row], int(records.logged[row]))
+
+
+def _message(one: Understanding, versions: dict[str, str], now: int) -> UnderstoodPin:
+    objects = [
+        UnderstoodObject(
+            object=seen.object, label=seen.detection.label, confidence=seen.detection.confidence, box=seen.detection.box
+        )
+        for seen in one.objects
+    ]
+    return UnderstoodPin(
+        pin=one.pin.pin,
+        version=one.pin.version,
+        deleted=one.pin.deleted,
+        objects=objects,
+        annotations=[] if one.pin.deleted else annotate((seen.label for seen in objects), one.pin.title),
+        encoder=versions["encoder"],
+        detector=versions["detector"],
+        time=now,
+    )

@@ -1,0 +1,178 @@
+"""Understanding pins: objects and vectors of their images, and how that becomes true in every store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.accepted import AcceptedPin
+from operators.identity import combined_id
+from operators.rejection import Reason
+from streams.engine import Engine
+from streams.images.fitting import Pixels, crop
+from streams.images.rejection import ImageRejected
+from streams.stores.protocols import Detection, Models
+
+Vector = NDArray[np.float32]
+
+#: Objects less certain than this are left alone, and of the others only the most certain are kept.
+LEAST_CONFIDENCE = 0.3
+MOST_OBJECTS = 8
+#: Around an object this share of its size is kept: its surroundings help to tell what it is.
+CROP_PADDING = 0.05
+#: Pins that go through the models together. Several such groups at once keep both models busy.
+GROUP = 8
+
+
+class SeenObject(NamedTuple):
+    """An object of a pin; its id is stable for the pin and its rank in confidence."""
+
+    object: int
+    detection: Detection
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """What is known of a pin's image; nothing for a pin that is deleted, has no image or one that was rejected."""
+
+    pin: AcceptedPin
+    vector: Vector | None = None
+    objects: list[SeenObject] = field(default_factory=list)
+    rejected: ImageRejected | None = None
+
+
+async def understand(
+    models: Models, pins: Sequence[AcceptedPin], images: Sequence[Pixels | ImageRejected | None]
+) -> list[Understanding]:
+    """Detect and encode; the outcome of each pin, in order. ``images`` is as ``load_images`` gives it.
+
+    Raises:
+        StoreUnavailable: a model is gone; the same call may be repeated.
+    """
+    outcomes = [
+        Understanding(pin, rejected=image if isinstance(image, ImageRejected) else None)
+        for pin, image in zip(pins, images, strict=True)
+    ]
+    there = [(at, image) for at, image in enumerate(images) if isinstance(image, np.ndarray)]
+    groups = [there[start : start + GROUP] for start in range(0, len(there), GROUP)]
+    looked = await asyncio.gather(*(_look(models, pins, group) for group in groups))
+    for group, answers in zip(groups, looked, strict=True):
+        for (at, _), answer in zip(group, answers, strict=True):
+            outcomes[at] = answer
+    return outcomes
+
+
+async def _look(models: Models, pins: Sequence[AcceptedPin], group: list[tuple[int, Pixels]]) -> list[Understanding]:
+    images = [image for _, image in group]
+    detections = [
+        [detection for detection in found if detection.confidence >= LEAST_CONFIDENCE][:MOST_OBJECTS]
+        for found in await models.detect(images)
+    ]
+    crops = [
+        crop(image, detection, CROP_PADDING)
+        for image, found in zip(images, detections, strict=True)
+        for detection in found
+    ]
+    vectors = await models.encode([*images, *crops])
+    of_crops = iter(vectors[len(images) :])
+    outcomes: list[Understanding] = []
+    for (at, _), whole, found in zip(group, vectors[: len(images)], detections, strict=True):
+        pin = pins[at]
+        objects = [
+            SeenObject(combined_id("object", pin.pin, index), detection, next(of_crops))
+            for index, detection in enumerate(found)
+        ]
+        if not whole.size or np.isnan(whole).any():
+            refused = ImageRejected(Reason.IMAGE_UNREADABLE, "the encoder refuses it")
+            outcomes.append(Understanding(pin, rejected=refused))
+        else:
+            seen = [one for one in objects if not np.isnan(one.vector).any()]
+            outcomes.append(Understanding(pin, whole, seen))
+    return outcomes
+
+
+async def record(engine: Engine, understandings: Sequence[Understanding], encoder: str) -> None:
+    """Make what was understood true: vectors, then rows, then memory. May be repeated; a pin appears once.
+
+    A pin without a vector (deleted, no image, rejected) loses the one of its earlier version: it showed another
+    picture. Rows of objects count when they carry the pin's newest version.
+
+    Raises:
+        StoreUnavailable: Milvus or ClickHouse is gone; the same call may be repeated.
+    """
+    seen = [one for one in understandings if one.vector is not None]
+    blind = _ids([one for one in understandings if one.vector is None])
+    if len(blind):
+        await engine.vectors.delete("pins", blind)
+    await engine.vectors.delete_objects_of(_ids(understandings))
+    if seen:
+        vectors = np.array([one.vector for one in seen], np.float32)
+        await engine.vectors.prepare(vectors.shape[1])
+        await engine.vectors.upsert("pins", _ids(seen), vectors, {"version": _versions(seen)})
+    rows = _object_rows(seen)
+    if rows["object"]:
+        ids = np.array(rows["object"], np.int64)
+        vectors = np.array([found.vector for one in seen for found in one.objects], np.float32)
+        fields = {name: np.array(values) for name, values in rows.items() if name != "object"}
+        await engine.vectors.upsert("objects", ids, vectors, fields)
+
+    gone = await _tombstones(engine, [one.pin for one in understandings if one.pin.deleted])
+    rows = {name: values + gone[name] for name, values in rows.items()}
+    if rows["object"]:
+        await engine.events.insert("objects", rows)
+    columns = {
+        "pin": _ids(understandings),
+        "version": _versions(understandings),
+        "encoder_version": [encoder] * len(understandings),
+        # Empty where there is none: the tombstone of an earlier one.
+        "vector": [[] if one.vector is None else one.vector.tolist() for one in understandings],
+    }
+    await engine.events.insert("pin_vectors", columns)
+
+    engine.vector_cache.drop(blind)
+    engine.vector_cache.put({one.pin.pin: one.vector for one in seen if one.vector is not None})
+
+
+def _object_rows(understandings: Sequence[Understanding]) -> dict[str, list[object]]:
+    found = [(one.pin, found.object, found.detection) for one in understandings for found in one.objects]
+    rows: dict[str, list[object]] = {
+        "object": [id_ for _, id_, _ in found],
+        "pin": [pin.pin for pin, _, _ in found],
+        "version": [pin.version for pin, _, _ in found],
+        "label": [seen.label for _, _, seen in found],
+        "confidence": [seen.confidence for _, _, seen in found],
+    }
+    for edge, name in enumerate(("left", "top", "right", "bottom")):
+        rows[name] = [seen.box[edge] for _, _, seen in found]
+    return rows
+
+
+async def _tombstones(engine: Engine, pins: list[AcceptedPin]) -> dict[str, list[object]]:
+    """Rows that take the place of every object of deleted pins: no label, no box, the deletion's version."""
+    versions = {pin.pin: pin.version for pin in pins}
+    rows: dict[str, list[object]] = {name: [] for name in _object_rows([])}
+    if not versions:
+        return rows
+    held = await engine.events.query(
+        "SELECT DISTINCT object, pin FROM objects WHERE pin IN {pins:Array(Int64)}", {"pins": list(versions)}
+    )
+    rows["object"], rows["pin"] = held["object"].tolist(), held["pin"].tolist()
+    rows["version"] = [versions[pin] for pin in held["pin"].tolist()]
+    rows["label"] = [""] * len(rows["object"])
+    for name in ("confidence", "left", "top", "right", "bottom"):
+        rows[name] = [0.0] * len(rows["object"])
+    return rows
+
+
+def _ids(understandings: Sequence[Understanding]) -> NDArray[np.int64]:
+    return np.array([one.pin.pin for one in understandings], np.int64)
+
+
+def _versions(understandings: Sequence[Understanding]) -> NDArray[np.int64]:
+    return np.array([one.pin.version for one in understandings], np.int64)
