@@ -1,8 +1,8 @@
-"""``python -m bench NAME``: run one benchmark; each prints a table and, with ``--json FILE``, writes its figures."""
+"""``python -m bench NAME …``: run one benchmark of this folder; the same as ``python -m bench.NAME …``."""
 
 from __future__ import annotations
 
-import importlib
+import runpy
 import sys
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
         raise SystemExit(f"usage: python -m bench ({' | '.join(NAMES)}) [options]")
     name = sys.argv.pop(1)
-    importlib.import_module(f"bench.{name}").command()
+    runpy.run_module(f"bench.{name}", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

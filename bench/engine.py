@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -53,9 +53,10 @@ class Row:
 @click.option("--pins", default=100, show_default=True, type=click.IntRange(1, 350), help="Photos to understand.")
 @click.option("--rate", default=300.0, show_default=True, help="Events a second while freshness is measured.")
 @click.option("--seconds", default=20.0, show_default=True, help="How long freshness is measured.")
-@click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here as JSON.")
-def command(events: int, pins: int, rate: float, seconds: float, path: Path | None) -> None:
-    """Measure the whole engine."""
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object instead of a table.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON object here as well.")
+def command(events: int, pins: int, rate: float, seconds: float, as_json: bool, out: Path | None) -> None:
+    """Measure events/s, pins understood/s, slates/s, freshness and memory of an engine of its own."""
     installed = Settings.load()
     try:
         settings = home_of_its_own(installed, "bench")
@@ -69,12 +70,15 @@ def command(events: int, pins: int, rate: float, seconds: float, path: Path | No
         "processor": platform.machine(),
         "python": platform.python_version(),
     }
-    click.echo(f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['processor']}")
-    click.echo(table(("what", "value", "unit", "over"), [(r.what, _shown(r.value), r.unit, r.over) for r in rows]))
-    figures = {"machine": machine, "figures": [vars(row) for row in rows]}
-    if path:
-        path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
-    click.echo(orjson.dumps(figures))
+    figures = orjson.dumps({"machine": machine, "figures": [asdict(row) for row in rows]})
+    if as_json:
+        click.echo(figures)
+    else:
+        click.echo(f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['processor']}")
+        cells = [(row.what, _shown(row.value), row.unit, row.over) for row in rows]
+        click.echo(table(("what", "value", "unit", "over"), cells))
+    if out:
+        out.write_bytes(figures)
 
 
 def measure(settings: Settings, worker: Worker, *, events: int, pins: int, rate: float, seconds: float) -> list[Row]:
@@ -173,3 +177,7 @@ def _quiet(watch: Watch, worker: Worker) -> None:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+if __name__ == "__main__":
+    command()

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
@@ -36,16 +37,19 @@ class Stopped(Exception):
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Stop at the end instead of serving (also ONCE=1, or without a terminal).")
-def command(once: bool) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Only the JSON object on standard output; the story on the other."
+)
+def command(once: bool, as_json: bool) -> None:
     """Start everything, replay the sample, show feeds changing, then serve until Ctrl-C.
 
     Starts from nothing in a home of its own (.pinstream/demo), which stays to be looked at until the next demo.
     Ends with one JSON object when it stops by itself. The sample's photos are real (CC0), its traffic is simulated.
     """
-    once = once or os.environ.get("ONCE", "") not in ("", "0") or not sys.stdout.isatty()
+    once = once or as_json or os.environ.get("ONCE", "") not in ("", "0") or not sys.stdout.isatty()
     started = time.monotonic()
     installed = Settings.load()
-    with stop_on_interrupt() as stop:
+    with stop_on_interrupt() as stop, redirect_stdout(sys.stderr if as_json else sys.stdout):
         try:
             settings = home_of_its_own(installed, "demo")
             with running(settings, installed, click.echo) as worker:
