@@ -132,6 +132,8 @@ def _start(settings: Settings, part: Part) -> Running:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES_KEPT:
         log.replace(log.with_suffix(".log.1"))
+    if part.folder is not None:
+        part.folder.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
             part.command,
