@@ -1,0 +1,212 @@
+"""Milvus: nearest pins and objects, on a server or as Milvus Lite inside this process, behind one class."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import AsyncMilvusClient, DataType, MilvusException
+from pymilvus.exceptions import ParamError
+
+from streams.settings import Settings
+from streams.stores.protocols import Columns, Neighbours, StoreUnavailable
+
+#: Key field of each collection.
+KEYS = {"pins": "pin", "objects": "object"}
+#: The fields beside key and vector.
+FIELDS: dict[str, dict[str, DataType]] = {
+    "pins": {"version": DataType.INT64},
+    "objects": {
+        "pin": DataType.INT64,
+        "label": DataType.VARCHAR,
+        "confidence": DataType.FLOAT,
+        "left": DataType.FLOAT,
+        "top": DataType.FLOAT,
+        "right": DataType.FLOAT,
+        "bottom": DataType.FLOAT,
+        "version": DataType.INT64,
+    },
+}
+LONGEST_LABEL = 128
+
+#: Searches see what is applied at that moment and never wait; docs/decisions/0002-milvus.md has what that costs.
+HOT_PATH = "Eventually"
+#: Reads that decide something (a count, what to delete) wait for every write before them.
+EXACT = "Strong"
+
+HNSW = {"M": 16, "efConstruction": 128}
+SMALLEST_EF = 64
+SECONDS_READ = 2.0
+SECONDS_WRITE = 10.0
+SECONDS_PREPARE = 60.0
+#: A message to Milvus holds at most 64 MB; 1,000 vectors of 1,280 floats are 5 MB.
+ROWS_AT_ONCE = 1000
+IDS_AT_ONCE = 1000
+
+
+class MilvusVectors:
+    """:class:`~streams.stores.protocols.VectorStore` over Milvus; inner product of L2-normalised vectors.
+
+    Every method raises StoreUnavailable when Milvus is gone or too slow, and ParamError for a malformed ``where``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._uri = settings.milvus_uri
+        self._token = settings.milvus_token
+        self._lite = self._uri.endswith(".db")
+        self._client: AsyncMilvusClient | None = None
+
+    async def prepare(self, dimension: int) -> None:
+        """Create the collections and indexes that are missing.
+
+        Raises:
+            ValueError: a collection holds vectors of another dimension, from another encoder.
+        """
+        async with self._connection(SECONDS_PREPARE) as client:
+            for collection in KEYS:
+                if await client.has_collection(collection):
+                    await self._require_dimension(client, collection, dimension)
+                else:
+                    await self._create(client, collection, dimension)
+                await client.load_collection(collection)
+
+    async def upsert(
+        self, collection: str, ids: NDArray[np.int64], vectors: NDArray[np.float32], fields: Columns
+    ) -> None:
+        """Insert or replace rows: ``ids (n,)``, ``vectors (n, d)``, every other field a column of n. The last of
+        several rows with one id stays."""
+        last = {int(id_): index for index, id_ in enumerate(ids)}
+        columns = {name: np.asarray(fields[name]).tolist() for name in FIELDS[collection]}
+        rows: list[dict[str, Any]] = [
+            {KEYS[collection]: id_, "vector": vectors[index]} | {name: column[index] for name, column in columns.items()}
+            for id_, index in last.items()
+        ]
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            async with self._connection(SECONDS_WRITE) as client:
+                await client.upsert(collection, rows[start : start + ROWS_AT_ONCE], timeout=SECONDS_WRITE)
+
+    async def search(self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "") -> Neighbours:
+        """The ``k`` nearest of each query ``(q, d)``; ``where`` is a Milvus filter such as ``version > 3``."""
+        ids = np.zeros((len(vectors), k), dtype=np.int64)
+        scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        if not len(vectors):
+            return Neighbours(ids, scores)
+        async with self._connection(SECONDS_READ) as client:
+            found = await client.search(
+                collection,
+                data=list(vectors),
+                filter=where,
+                limit=k,
+                search_params={"metric_type": "IP", "params": {} if self._lite else {"ef": max(SMALLEST_EF, k)}},
+                consistency_level=HOT_PATH,
+                timeout=SECONDS_READ,
+            )
+        for query, hits in enumerate(found):
+            for place, hit in enumerate(hits):
+                ids[query, place] = hit["id"]
+                scores[query, place] = hit["distance"]
+        return Neighbours(ids, scores)
+
+    async def fetch(self, collection: str, ids: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
+        """Vectors of the ids that exist."""
+        key = KEYS[collection]
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for some in _slices(ids):
+            async with self._connection(SECONDS_READ) as client:
+                rows = await client.query(
+                    collection,
+                    filter=f"{key} in {some}",
+                    output_fields=["vector"],
+                    consistency_level=HOT_PATH,
+                    timeout=SECONDS_READ,
+                )
+            vectors.update({int(row[key]): np.asarray(row["vector"], dtype=np.float32) for row in rows})
+        return vectors
+
+    async def delete(self, collection: str, ids: NDArray[np.int64]) -> None:
+        """Delete the rows with these keys; ids that do not exist are nothing to it."""
+        for some in _slices(ids):
+            async with self._connection(SECONDS_WRITE) as client:
+                await client.delete(collection, ids=some, timeout=SECONDS_WRITE)
+
+    async def delete_objects_of(self, pins: NDArray[np.int64]) -> None:
+        """Delete every object of these pins, also those written a moment ago."""
+        for some in _slices(pins):
+            async with self._connection(SECONDS_WRITE) as client:
+                rows = await client.query(
+                    "objects",
+                    filter=f"pin in {some}",
+                    output_fields=["object"],
+                    consistency_level=EXACT,
+                    timeout=SECONDS_WRITE,
+                )
+            await self.delete("objects", np.array([row["object"] for row in rows], dtype=np.int64))
+
+    async def count(self, collection: str) -> int:
+        """Rows that are there, all writes before this call included."""
+        async with self._connection(SECONDS_WRITE) as client:
+            rows = await client.query(
+                collection,
+                filter="",
+                output_fields=["count(*)"],
+                consistency_level=EXACT,
+                timeout=SECONDS_WRITE,
+            )
+        return int(rows[0]["count(*)"])
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    @asynccontextmanager
+    async def _connection(self, seconds: float) -> AsyncIterator[AsyncMilvusClient]:
+        """The client, within a time limit; connects at first use, so that a worker starts without Milvus."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield self._client or self._connect(seconds)
+        except ParamError:
+            raise
+        except (MilvusException, grpc.RpcError, TimeoutError, OSError) as error:
+            raise StoreUnavailable("milvus", str(error) or f"no answer in {seconds:.0f} s") from error
+
+    def _connect(self, seconds: float) -> AsyncMilvusClient:
+        if self._lite:
+            Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
+        self._client = AsyncMilvusClient(self._uri, token=self._token, timeout=seconds)
+        return self._client
+
+    async def _create(self, client: AsyncMilvusClient, collection: str, dimension: int) -> None:
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field(KEYS[collection], DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+        for name, kind in FIELDS[collection].items():
+            limit = {"max_length": LONGEST_LABEL} if kind is DataType.VARCHAR else {}
+            schema.add_field(name, kind, **limit)
+        index = client.prepare_index_params()
+        if self._lite:
+            index.add_index("vector", index_type="FLAT", metric_type="IP")
+        else:
+            index.add_index("vector", index_type="HNSW", metric_type="IP", params=HNSW)
+        await client.create_collection(
+            collection, schema=schema, index_params=index, consistency_level=HOT_PATH, timeout=SECONDS_PREPARE
+        )
+
+    async def _require_dimension(self, client: AsyncMilvusClient, collection: str, dimension: int) -> None:
+        described = await client.describe_collection(collection)
+        (held,) = [field["params"]["dim"] for field in described["fields"] if field["name"] == "vector"]
+        if int(held) != dimension:
+            raise ValueError(
+                f"Milvus collection {collection!r} holds {held}-d vectors but the encoder makes {dimension}-d ones: "
+                "drop the collection and replay `pins`, or serve the encoder that filled it"
+            )
+
+
+def _slices(ids: NDArray[np.int64]) -> Sequence[list[int]]:
+    return [ids[start : start + IDS_AT_ONCE].tolist() for start in range(0, len(ids), IDS_AT_ONCE)]
