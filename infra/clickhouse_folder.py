@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-_PART = re.compile(r"^(?P<partition>[^_].*?)_(?P<first>\d+)_(?P<last>\d+)_\d+(_\d+)?$")
+_PART = re.compile(r"^(?P<partition>[^_]+)_(?P<first>\d+)_(?P<last>\d+)_\d+(_\d+)?$")
 _ADD, _DROP = "1", "2"
 
 
