@@ -5,6 +5,7 @@ What set-up downloaded into the project's home (Kafka's jars, weights, …) is l
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Iterator
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from infra import ports, supervisor, topics
+from infra.migrate import migrate
 from streams.settings import EMBEDDED, PROJECT, Settings
+from streams.stores.clickhouse import open_event_store
+from tests.integration.running import Worker
 
 #: Below the range from which the kernel takes ports for outgoing connections.
 TEST_PORTS = range(12000, 20000, 100)
@@ -59,6 +63,22 @@ def milvus(settings: Settings) -> Settings:
 def triton(settings: Settings) -> Settings:
     """Triton serving ``model_repo/``."""
     return _start(settings, "triton")
+
+
+@pytest.fixture(scope="session")
+def worker(kafka: Settings, clickhouse: Settings, milvus: Settings, triton: Settings) -> Iterator[Worker]:
+    """A running worker on real Kafka, ClickHouse, Milvus and Triton."""
+
+    async def tables() -> None:
+        store = open_event_store(clickhouse)
+        await migrate(store)
+        await store.close()
+
+    asyncio.run(tables())
+    running = Worker(kafka)
+    running.start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")
