@@ -1,0 +1,53 @@
+"""The ``pinstream`` command. Each subcommand is a file here, imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+import click
+
+COMMANDS = {
+    "up": "Start every embedded part and make topics and tables.",
+    "down": "Stop every embedded part.",
+    "status": "Show each part, where it listens and what it holds.",
+    "doctor": "Say what is wrong, and how to fix it.",
+    "demo": "Run the whole engine on the shipped sample.",
+    "worker": "Run the engine: agents and HTTP API.",
+    "replay": "Send event files to Kafka.",
+    "simulate": "Make a stream of events from known tastes.",
+    "convert": "Turn public data sets into event files.",
+    "feed": "Show a pinner's slate.",
+    "related": "Show pins related to a pin.",
+    "stats": "Show the numbers of a pin, pinner or domain.",
+    "verify": "Recount every aggregate from the raw events.",
+    "bench": "Measure the engine on this machine.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports ``streams.cli.<name>`` and takes its ``command`` when a subcommand is run.
+
+    The list of commands is told without importing any: ``pinstream --help`` should not load Kafka's client.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if find_spec(f"{__name__}.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return import_module(f"{__name__}.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pinstream")
+def main() -> None:
+    """PinStream: live pins, saves and clicks in, ranked feed candidates out.
+
+    Settings are environment variables, PINSTREAM_<NAME>; see docs/operations.md. Every command takes --json.
+    """

@@ -1,0 +1,61 @@
+# Needs Python 3.11 and make; everything else comes from the package registry, pinned by hash.
+PYTHON ?= python3.11
+BIN := .venv/bin
+UV := $(BIN)/uv
+SYNC := $(UV) pip sync --quiet --require-hashes --python
+
+.PHONY: setup test lint demo bench up down clean
+
+setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
+
+.venv/bin/uv: requirements/bootstrap.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	touch $@
+
+# pyproject.toml is a dependency because it declares the command `pinstream` and the packages.
+.venv/ready: $(UV) requirements/engine.txt requirements/dev.txt pyproject.toml
+	$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/engine.txt -r requirements/dev.txt
+	$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	touch $@
+
+.venv-models/ready: $(UV) requirements/models.txt
+	test -x .venv-models/bin/python || $(PYTHON) -m venv --without-pip .venv-models
+	$(SYNC) .venv-models/bin/python requirements/models.txt
+	touch $@
+
+.venv-milvus/ready: $(UV) requirements/milvus.txt
+	test -x .venv-milvus/bin/python || $(PYTHON) -m venv --without-pip .venv-milvus
+	$(SYNC) .venv-milvus/bin/python requirements/milvus.txt
+	touch $@
+
+# Kafka's jars, the models' weights and what else the parts need, so that a start needs no network.
+.venv/installed: .venv/ready .venv-models/ready .venv-milvus/ready infra/kafka_jars.txt infra/weights.py
+	$(BIN)/pinstream up --install-only
+	touch $@
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+demo: setup
+	$(BIN)/pinstream demo
+
+bench: setup
+	$(BIN)/pinstream bench
+
+up: setup
+	$(BIN)/pinstream up
+
+down:
+	$(BIN)/pinstream down
+
+# Data and downloads go too.
+clean:
+	test ! -x $(BIN)/pinstream || $(BIN)/pinstream down
+	rm -rf .venv .venv-models .venv-milvus .pinstream
