@@ -1,7 +1,7 @@
 """Vectors of pins whose images are files, for the ranker's relevance features: asks the encoder that Triton serves.
 
-    pinstream up triton
-    python -m training.ranker_vectors PINS… --out vectors.npz
+pinstream up triton
+python -m training.ranker_vectors PINS… --out vectors.npz
 """
 
 from __future__ import annotations

@@ -1,112 +1,22 @@
-"""Slates over a real hot state, exact vectors and a ranker whose wishes are known, so that every rule can be seen."""
+"""Slates: what every stage promises, and what happens without Milvus, without Triton, without either."""
 
 import asyncio
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.slate.choices import Choices
-from operators.slate.features import NAMES
 from operators.slate.ordering import Ordering
 from operators.slate.slate import decode
 from operators.slate.utility import Weights
-from streams.metrics import Metrics
 from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
 from streams.state import HotState
-from streams.stores.protocols import StoreUnavailable
-from streams.vector_cache import VectorCache
-from training.exact_vectors import ExactVectors
-
-DAY = 86_400_000
-NOW = 1_800_000_000_000
-ANN, BOB, EVE = 1, 2, 3
-TOPICS, EACH = 4, 30
-PINS = np.arange(100, 100 + TOPICS * EACH)
-CHOICES = Choices(ordering=Ordering(size=10), source_seconds=5.0, vectors_seconds=5.0, rank_seconds=5.0)
-
-
-def topic(pin: int) -> int:
-    return (pin - 100) // EACH
-
-
-class Ranker:
-    """Expects a save where the pin is relevant; counts its calls."""
-
-    def __init__(self):
-        self.calls, self.rows, self.fails, self.waits = 0, 0, False, 0.0
-
-    async def rank(self, features):
-        self.calls, self.rows = self.calls + 1, self.rows + len(features)
-        await asyncio.sleep(self.waits)
-        if self.fails:
-            raise StoreUnavailable("triton", "gone")
-        save = 1 / (1 + np.exp(-8 * (features[:, NAMES.index("nearest")] - 0.5)))
-        zero = np.zeros(len(features))
-        return np.stack([save, zero, zero, features[:, NAMES.index("from_fresh")]], axis=1).astype(np.float32)
-
-    async def versions(self):
-        return {"ranker": "7", "detector": "1"}
-
-
-class Vectors(ExactVectors):
-    searches, fails = 0, False
-
-    async def search(self, *arguments, **more):
-        self.searches += 1
-        if self.fails:
-            raise StoreUnavailable("milvus", "gone")
-        return await super().search(*arguments, **more)
-
-    async def fetch(self, *arguments):
-        if self.fails:
-            raise StoreUnavailable("milvus", "gone")
-        return await super().fetch(*arguments)
+from tests.streams.slates_world import ANN, BOB, CHOICES, EVE, NOW, PINS, act, engine_of, topic
 
 
 @pytest.fixture
 def engine(tmp_path):
-    random = np.random.default_rng(0)
-    centres = np.eye(TOPICS, 8)[[topic(pin) for pin in PINS.tolist()]]
-    vectors = (centres + random.normal(0, 0.1, (len(PINS), 8))).astype(np.float32)
-    store = Vectors(PINS, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    state = HotState()
-    created = NOW - 30 * DAY
-    state.apply_pins(
-        [
-            (
-                row,
-                PinEvent(
-                    type="created",
-                    pin=pin,
-                    pinner=50 + row % 7,
-                    board=900 + topic(pin),
-                    domain="a.org",
-                    time=created + row,
-                ),
-            )
-            for row, pin in enumerate(PINS.tolist())
-        ]
-    )
-    state.now = NOW
-    return SimpleNamespace(
-        settings=SimpleNamespace(home=tmp_path), metrics=Metrics(), vectors=store, models=Ranker(), state=state,
-        vector_cache=VectorCache(store),
-    )  # fmt: skip
-
-
-def act(engine, pinner: int, kind: Kind, *pins: int, time: int = NOW - 1000) -> None:
-    n = len(pins)
-    columns = {name: np.zeros(n, np.int64) for name in ENGAGEMENT_COLUMNS}
-    columns |= {"pinner": np.full(n, pinner), "pin": np.array(pins), "time": np.full(n, time)}
-    columns |= {"kind": np.full(n, kind, np.uint8), "position": np.full(n, -1, np.int16)}
-    columns |= {"surface": np.ones(n, np.uint8), "is_follower": np.zeros(n, np.uint8)}
-    columns["board"] = np.full(n, 10_000 + pinner) if kind == Kind.SAVE else columns["board"]
-    columns["event_id"] = np.random.default_rng().integers(1, 2**62, n)
-    batch = Engagement(source=Source("saves", 0, 0, n), **columns)
-    engine.state.apply(engine.state.catalogue.enrich(batch, engine.state.follows))
+    return engine_of(tmp_path)
 
 
 async def slate_of(engine, pinner=ANN, choices=CHOICES, event=77):

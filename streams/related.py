@@ -1,0 +1,100 @@
+"""Related pins: what people put on the same boards, and what looks alike, joined by rank.
+
+Boards know best what belongs together, but only of pins that people have saved; looks are known of every pin that
+was understood. Scores of the two have nothing in common, so places are joined (reciprocal rank fusion).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from operators.batch import Ints
+from operators.fusion import fuse
+from operators.slate.candidates import NOTHING, Found
+from streams.engine import Engine
+from streams.slate_sources import best_of
+from streams.stores.protocols import StoreUnavailable
+
+#: Pins that each source proposes for one in the answer, so that both have a say and deleted ones can go.
+DEPTH = 4
+SOURCE_SECONDS = 2.0
+
+
+class RelatedPin(msgspec.Struct, frozen=True):
+    """A related pin; ``score`` joins the sources by their ranks, ``sources`` has each one's own score."""
+
+    pin: int
+    score: float
+    sources: dict[str, float]
+
+
+class Related(NamedTuple):
+    """Related pins, best first, and the sources that could not be asked."""
+
+    pins: list[RelatedPin]
+    degraded: list[str]
+
+
+async def boards(engine: Engine, pin: int, k: int) -> Found:
+    """Pins that stand on the same boards, from the live board graph."""
+    found = engine.state.board_graph.related(np.array([pin], np.int64), np.ones(1), k)
+    return Found(found.pins, found.scores.astype(np.float32))
+
+
+async def visual(engine: Engine, pin: int, k: int) -> Found:
+    """Pins that look alike, by cosine; none before the pin is understood. Raises StoreUnavailable."""
+    itself = np.array([pin], np.int64)
+    await engine.vector_cache.load(itself)
+    vectors, known = engine.vector_cache.held(itself)
+    if not known.all():
+        return NOTHING
+    near = await engine.vectors.search("pins", vectors.astype(np.float32), k + 1)
+    real = near.ids[0] > 0
+    return best_of(near.ids[0][real], near.scores[0][real], k, without=itself)
+
+
+SOURCES: Mapping[str, Callable[[Engine, int, int], Awaitable[Found]]] = {"boards": boards, "visual": visual}
+
+
+async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = ("boards", "visual")) -> Related:
+    """Up to ``k`` living pins related to ``pin``, which is not among them.
+
+    Raises:
+        KeyError: a source that is not in :data:`SOURCES`.
+        StoreUnavailable: no source could be asked.
+    """
+    asked = {name: SOURCES[name] for name in sorted(sources)}
+
+    async def ask(name: str) -> Found | StoreUnavailable:
+        try:
+            async with asyncio.timeout(SOURCE_SECONDS):
+                return await asked[name](engine, pin, k * DEPTH)
+        except StoreUnavailable as gone:
+            engine.metrics.store_error(gone.part)
+            return gone
+        except TimeoutError:
+            return StoreUnavailable(name, f"no answer within {SOURCE_SECONDS:g} s")
+
+    answers = dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
+    failed = {name: answer for name, answer in answers.items() if isinstance(answer, StoreUnavailable)}
+    if answers and len(failed) == len(answers):
+        raise next(iter(failed.values()))
+    found = {name: _living(engine, each) for name, each in answers.items() if isinstance(each, Found)}
+    scores = {name: dict(zip(each.pins.tolist(), each.scores.tolist(), strict=True)) for name, each in found.items()}
+    fused = fuse([each.pins for each in found.values()], k)
+    pins = [
+        RelatedPin(other, score, {name: own[other] for name, own in scores.items() if other in own})
+        for other, score in zip(fused.ids.tolist(), fused.scores.tolist(), strict=True)
+    ]
+    return Related(pins, sorted(failed))
+
+
+def _living(engine: Engine, found: Found) -> Found:
+    alive = engine.state.catalogue.known(found.pins) & ~engine.state.catalogue.is_deleted(found.pins)
+    pins: Ints = found.pins[alive]
+    return Found(pins, found.scores[alive])
