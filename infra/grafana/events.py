@@ -20,7 +20,7 @@ def build() -> Dashboard:
                 Short,
                 "sum(rate(pinstream_events_total[$__rate_interval]))",
             ),
-            number("Lag", "Events still to be read, on all workers.", Short, "sum(pinstream_lag_events)"),
+            number("Lag of all topics", "Events still to be read, on all workers.", Short, "sum(pinstream_lag_events)"),
             number(
                 "Dead letters in the last hour",
                 "Records that could not be used.",
