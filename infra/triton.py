@@ -12,13 +12,13 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from infra import weights
+from infra import weights
+from infra.models_environment import ENVIRONMENT, PYTHON, SITE_PACKAGES
 from infra.part import Part, Say
 from streams.settings import PROJECT, Settings
 
 MODELS = PROJECT / "model_repo"
-ENVIRONMENT = PROJECT / ".venv-models"
-PYTHON = "3.11"
-SITE_PACKAGES = ENVIRONMENT / "lib" / f"python{PYTHON}" / "site-packages"
 SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
 
 
@@ -54,11 +54,14 @@ def part(settings: Settings) -> Part:
             # Models set their own number of threads; idle threads must sleep, not spin.
             "OMP_WAIT_POLICY": "PASSIVE",
         },
+        # Reading torch from a cold disk on a busy machine takes a minute and more.
+        start_timeout=300.0,
     )
 
 
 def install(settings: Settings, say: Say) -> None:
-    """Assemble the backend folder under the home: the wheel's backend with the stub of our Python."""
+    """Fetch the weights, and assemble the backend folder: the wheel's backend with the stub of our Python."""
+    weights.install(settings, say)
     target = _backends(settings) / "python"
     stub = target / "triton_python_backend_stub"
     if stub.exists():

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from infra import supervisor, topics
-from infra.migrate import migrate
+from infra import supervisor
+from infra.process import remembered
+from infra.standing import stand_up
 from streams.settings import EMBEDDED, PROJECT, Settings
-from streams.stores.clickhouse import open_event_store
 
 Say = Callable[[str], None]
 
@@ -93,7 +93,7 @@ def home_of_its_own(settings: Settings, name: str) -> Settings:
         milvus=EMBEDDED,
         triton=EMBEDDED,
     )
-    if any(part.state != "stopped" for part in supervisor.status(mine)):
+    if any(remembered(mine, part) for part in supervisor.PARTS):
         raise EngineFailed(f"an engine still runs from {mine.home}: stop that {name} first (Ctrl-C)")
     for folder in OWN_FOLDERS:
         shutil.rmtree(mine.home / folder, ignore_errors=True)
@@ -115,9 +115,7 @@ def running(settings: Settings, installed: Settings, say: Say) -> Generator[Work
         try:
             supervisor.install(installed, supervisor.embedded(settings), say)
             _link_installed(installed.home, settings.home)
-            supervisor.up(settings, say)
-            topics.apply(settings)
-            asyncio.run(_tables(settings))
+            asyncio.run(stand_up(settings, say))
         except supervisor.PartFailed as error:
             raise EngineFailed(str(error)) from None
         worker = start_worker(settings)
@@ -169,14 +167,6 @@ def _wait_until_whole(worker: Worker) -> None:
                 f"the worker was not ready after {START_SECONDS:.0f} s ({found}); {last_lines(worker.log)}"
             )
         time.sleep(0.2)
-
-
-async def _tables(settings: Settings) -> None:
-    store = open_event_store(settings)
-    try:
-        await migrate(store)
-    finally:
-        await store.close()
 
 
 def _link_installed(installed: Path, home: Path) -> None:

@@ -106,7 +106,9 @@ class Watch:
         if value is None:
             return  # a tombstone
         topic, body = str(message.topic()), cast("dict[str, Any]", orjson.loads(value))
-        if topic == "pin.understood":
+        if topic == "pin.understood" and body["deleted"]:
+            self.seen.understood.discard(int(body["pin"]))
+        elif topic == "pin.understood":
             self.seen.understood.add(int(body["pin"]))
             self.seen.objects += len(body.get("objects", ()))
         elif topic == "feed.candidates":
