@@ -60,10 +60,13 @@ def describe(settings: Settings, name: str) -> Part:
 
 
 def install(settings: Settings, names: Sequence[str], say: Say = print) -> None:
-    """Download what these parts need, without starting them."""
+    """Download what these parts need, without starting them. Raises PartFailed with what to do about it."""
     with _one_at_a_time(settings):
         for name in names:
-            _hook(importlib.import_module(f"infra.{name}"), "install", settings, say)
+            try:
+                _hook(importlib.import_module(f"infra.{name}"), "install", settings, say)
+            except Exception as error:
+                raise PartFailed(f"{name}: {error}") from error
 
 
 def up(settings: Settings, say: Say = print, names: Sequence[str] | None = None) -> None:
@@ -75,7 +78,7 @@ def up(settings: Settings, say: Say = print, names: Sequence[str] | None = None)
     chosen = embedded(settings) if names is None else list(names)
     with _one_at_a_time(settings), ThreadPoolExecutor(max(1, len(chosen))) as pool:
         jobs = [pool.submit(_up_one, settings, name, say) for name in chosen]
-        failures = [str(job.exception()) for job in jobs if job.exception()]
+        failures = [_told(name, error) for name, job in zip(chosen, jobs, strict=True) if (error := job.exception())]
     if failures:
         raise PartFailed("\n".join(failures))
 
@@ -185,6 +188,11 @@ def _status_of(settings: Settings, name: str) -> PartStatus:
         return PartStatus(name, "stopped", part.address)
     state = "ready" if part.ready() else "starting"
     return PartStatus(name, state, part.address, running.pid, resident, round(time.time() - running.started, 1))
+
+
+def _told(name: str, error: BaseException) -> str:
+    told = str(error) or type(error).__name__
+    return told if told.startswith(name) else f"{name}: {told}"
 
 
 def _last_lines(settings: Settings, name: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from infra import ports, supervisor, topics
 from infra.migrate import migrate
-from streams.settings import EMBEDDED, PROJECT, Settings
+from streams.settings import PROJECT, Settings
 from streams.stores.clickhouse import open_event_store
 from tests.integration.running import Worker
 
@@ -110,6 +110,3 @@ def _free_base() -> int:
         if all(ports.is_free(host, port) for port in range(base, base + max(Settings.PORTS.values()) + 1)):
             return base
     raise RuntimeError(f"no free run of ports in {TEST_PORTS}")
-
-
-assert EMBEDDED == Settings.kafka, "the tests expect parts to be embedded by default"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from pymilvus import AsyncMilvusClient, DataType, MilvusException
+from pymilvus import AsyncMilvusClient, DataType, MilvusClient, MilvusException
 from pymilvus.exceptions import ParamError
 
 from streams.settings import Settings
@@ -68,13 +68,8 @@ class MilvusVectors:
         Raises:
             ValueError: a collection holds vectors of another dimension, from another encoder.
         """
-        async with self._connection(SECONDS_PREPARE) as client:
-            for collection in KEYS:
-                if await client.has_collection(collection):
-                    await self._require_dimension(client, collection, dimension)
-                else:
-                    await self._create(client, collection, dimension)
-                await client.load_collection(collection)
+        async with self._connection(SECONDS_PREPARE):
+            await asyncio.to_thread(self._prepare, dimension)
 
     async def upsert(
         self, collection: str, ids: NDArray[np.int64], vectors: NDArray[np.float32], fields: Columns
@@ -84,7 +79,8 @@ class MilvusVectors:
         last = {int(id_): index for index, id_ in enumerate(ids)}
         columns = {name: np.asarray(fields[name]).tolist() for name in FIELDS[collection]}
         rows: list[dict[str, Any]] = [
-            {KEYS[collection]: id_, "vector": vectors[index]} | {name: column[index] for name, column in columns.items()}
+            {KEYS[collection]: id_, "vector": vectors[index]}
+            | {name: column[index] for name, column in columns.items()}
             for id_, index in last.items()
         ]
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -93,6 +89,7 @@ class MilvusVectors:
 
     async def search(self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "") -> Neighbours:
         """The ``k`` nearest of each query ``(q, d)``; ``where`` is a Milvus filter such as ``version > 3``."""
+        key = KEYS[collection]
         ids = np.zeros((len(vectors), k), dtype=np.int64)
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         if not len(vectors):
@@ -109,7 +106,7 @@ class MilvusVectors:
             )
         for query, hits in enumerate(found):
             for place, hit in enumerate(hits):
-                ids[query, place] = hit["id"]
+                ids[query, place] = hit.get("id") or hit[key]  # a server calls the key `id`, Lite by its name
                 scores[query, place] = hit["distance"]
         return Neighbours(ids, scores)
 
@@ -130,10 +127,11 @@ class MilvusVectors:
         return vectors
 
     async def delete(self, collection: str, ids: NDArray[np.int64]) -> None:
-        """Delete the rows with these keys; ids that do not exist are nothing to it."""
+        """Delete the rows with these keys; ids that do not exist are nothing to it, nor is a missing collection."""
         for some in _slices(ids):
             async with self._connection(SECONDS_WRITE) as client:
-                await client.delete(collection, ids=some, timeout=SECONDS_WRITE)
+                if await client.has_collection(collection):
+                    await client.delete(collection, ids=some, timeout=SECONDS_WRITE)
 
     async def delete_objects_of(self, pins: NDArray[np.int64]) -> None:
         """Delete every object of these pins, also those written a moment ago."""
@@ -166,7 +164,7 @@ class MilvusVectors:
             self._client = None
 
     @asynccontextmanager
-    async def _connection(self, seconds: float) -> AsyncIterator[AsyncMilvusClient]:
+    async def _connection(self, seconds: float) -> AsyncGenerator[AsyncMilvusClient]:
         """The client, within a time limit; connects at first use, so that a worker starts without Milvus."""
         try:
             async with asyncio.timeout(seconds):
@@ -182,7 +180,22 @@ class MilvusVectors:
         self._client = AsyncMilvusClient(self._uri, token=self._token, timeout=seconds)
         return self._client
 
-    async def _create(self, client: AsyncMilvusClient, collection: str, dimension: int) -> None:
+    def _prepare(self, dimension: int) -> None:
+        # By the blocking client: the asyncio one waits for an index by a call that Milvus Lite does not have.
+        client: Any = MilvusClient(self._uri, token=self._token, timeout=SECONDS_PREPARE)
+        try:
+            for collection in KEYS:
+                if client.has_collection(collection):
+                    _require_dimension(client, collection, dimension)
+                else:
+                    self._create(client, collection, dimension)
+                client.load_collection(collection)
+                # The first search waits until the query node serves; it should not cost a slate its time limit.
+                client.search(collection, data=[[0.0] * dimension], limit=1, consistency_level=HOT_PATH)
+        finally:
+            client.close()
+
+    def _create(self, client: Any, collection: str, dimension: int) -> None:
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(KEYS[collection], DataType.INT64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
@@ -194,18 +207,17 @@ class MilvusVectors:
             index.add_index("vector", index_type="FLAT", metric_type="IP")
         else:
             index.add_index("vector", index_type="HNSW", metric_type="IP", params=HNSW)
-        await client.create_collection(
-            collection, schema=schema, index_params=index, consistency_level=HOT_PATH, timeout=SECONDS_PREPARE
-        )
+        client.create_collection(collection, schema=schema, index_params=index, consistency_level=HOT_PATH)
 
-    async def _require_dimension(self, client: AsyncMilvusClient, collection: str, dimension: int) -> None:
-        described = await client.describe_collection(collection)
-        (held,) = [field["params"]["dim"] for field in described["fields"] if field["name"] == "vector"]
-        if int(held) != dimension:
-            raise ValueError(
-                f"Milvus collection {collection!r} holds {held}-d vectors but the encoder makes {dimension}-d ones: "
-                "drop the collection and replay `pins`, or serve the encoder that filled it"
-            )
+
+def _require_dimension(client: Any, collection: str, dimension: int) -> None:
+    fields = client.describe_collection(collection)["fields"]
+    (held,) = [field["params"]["dim"] for field in fields if field["name"] == "vector"]
+    if int(held) != dimension:
+        raise ValueError(
+            f"Milvus collection {collection!r} holds {held}-d vectors but the encoder makes {dimension}-d ones: "
+            "drop the collection and replay `pins`, or serve the encoder that filled it"
+        )
 
 
 def _slices(ids: NDArray[np.int64]) -> Sequence[list[int]]:

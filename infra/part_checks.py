@@ -1,0 +1,111 @@
+"""Checks of the parts: each answers, in which version, and holds what it should. One function a check."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from pymilvus import MilvusClient, MilvusException
+from tritonclient import grpc as triton_grpc
+from tritonclient.utils import InferenceServerException
+
+from infra import supervisor, topics
+from infra.finding import Finding, good, wrong
+from infra.migrate import SQL
+from infra.triton import models
+from streams.settings import EMBEDDED, Settings
+from streams.stores.clickhouse import ClickHouseError, open_event_store
+from streams.stores.protocols import StoreUnavailable
+
+TIMEOUT_SECONDS = 5.0
+
+
+async def kafka(settings: Settings) -> Finding:
+    client = topics.client_config(settings) | {"log_level": 0}
+    try:
+        brokers = AdminClient(client).list_topics(timeout=TIMEOUT_SECONDS).brokers
+    except KafkaException as error:
+        return _gone(settings, "kafka", settings.kafka_bootstrap, error)
+    version = "4.1.0, " if settings.kafka == EMBEDDED else ""
+    return good("kafka", f"Kafka answers at {settings.kafka_bootstrap} ({version}{len(brokers)} brokers).")
+
+
+async def declared_topics(settings: Settings) -> Finding:
+    try:
+        missing = topics.missing(settings)
+    except KafkaException:
+        return wrong("topics", "Topics cannot be listed without Kafka.", "see kafka")
+    if missing:
+        return wrong("topics", f"Topics are missing: {', '.join(missing)}.", "pinstream up")
+    return good("topics", f"All {len(topics.declared())} topics exist.")
+
+
+async def clickhouse(settings: Settings) -> Finding:
+    store = open_event_store(settings, timeout=TIMEOUT_SECONDS)
+    try:
+        version = (await store.query("SELECT version() AS version"))["version"][0]
+    except (StoreUnavailable, ClickHouseError) as error:
+        address = settings.clickhouse_http if settings.clickhouse == EMBEDDED else "its server"
+        return _gone(settings, "clickhouse", address, error)
+    finally:
+        await store.close()
+    return good("clickhouse", f"ClickHouse {version} answers.")
+
+
+async def migrations(settings: Settings) -> Finding:
+    wanted = {file.stem for file in SQL.glob("[0-9]*.sql")}
+    store = open_event_store(settings, timeout=TIMEOUT_SECONDS)
+    try:
+        applied = set((await store.query("SELECT name FROM schema_migrations FINAL")).get("name", []))
+    except StoreUnavailable:
+        return wrong("migrations", "Migrations cannot be read without ClickHouse.", "see clickhouse")
+    except ClickHouseError:
+        applied = set()
+    finally:
+        await store.close()
+    if missing := sorted(wanted - applied):
+        return wrong("migrations", f"Migrations are not applied: {', '.join(missing)}.", "pinstream up")
+    return good("migrations", f"All {len(wanted)} migrations are applied.")
+
+
+async def milvus(settings: Settings) -> Finding:
+    if settings.milvus == "lite":
+        return good("milvus", f"Milvus Lite keeps {settings.milvus_uri} inside the worker.")
+    try:
+        client = MilvusClient(settings.milvus_uri, token=settings.milvus_token, timeout=TIMEOUT_SECONDS)
+        version = client.get_server_version()
+        client.close()
+    except MilvusException as error:
+        return _gone(settings, "milvus", settings.milvus_uri, error)
+    return good("milvus", f"Milvus {version} answers at {settings.milvus_uri}.")
+
+
+async def triton(settings: Settings) -> Finding:
+    """Triton answers and every model of ``model_repo/`` is ready."""
+    client = triton_grpc.InferenceServerClient(settings.triton_grpc)
+    try:
+        version = client.get_server_metadata(client_timeout=TIMEOUT_SECONDS).version
+        idle = [model for model in models() if not client.is_model_ready(model, client_timeout=TIMEOUT_SECONDS)]
+    except InferenceServerException as error:
+        return _gone(settings, "triton", settings.triton_grpc, error)
+    finally:
+        client.close()
+    if idle:
+        return wrong("triton", f"Triton {version} does not serve {', '.join(idle)}.", _see_log(settings, "triton"))
+    return good("triton", f"Triton {version} serves {', '.join(models())}.")
+
+
+def _gone(settings: Settings, name: str, address: str, error: Exception) -> Finding:
+    told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if getattr(settings, name) == EMBEDDED:
+        (status,) = supervisor.status(settings, [name])
+        fix = "pinstream up" if status.state == "stopped" else _see_log(settings, name)
+    else:
+        fix = f"start that server, or correct PINSTREAM_{name.upper()}"
+    return wrong(name, f"{name} does not answer at {address}: {told}", fix)
+
+
+def _see_log(settings: Settings, name: str) -> str:
+    return f"read {supervisor.log_of(settings, name)}" if getattr(settings, name) == EMBEDDED else "read its log"
+
+
+CHECKS = (kafka, declared_topics, clickhouse, migrations, milvus, triton)
