@@ -60,6 +60,8 @@ async def history(store: EventStore, table: str, key: str, value: int, since: in
         f"SELECT toInt64(hour) AS hour, {sums} FROM {table} WHERE {key} = {{id:Int64}} GROUP BY hour ORDER BY hour",
         {"id": value},
     )
+    if not rows or not len(rows["hour"]):
+        return History(Counts(), Rates(), [])
     totals = _counts({name: rows[name].sum() for name in COLUMNS})
     recent = np.flatnonzero(rows["hour"] * HOUR_MS >= since)
     hours = [_hour(rows, row) for row in recent.tolist()]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from operators.identity import combined_id
 from operators.slate.slate import Slate

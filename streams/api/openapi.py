@@ -13,6 +13,7 @@ from streams.api import events, feed, health, pins, related, stats
 from streams.api.answers import known
 from streams.api.problems import ProblemDocument
 from streams.engine import Engine
+from streams.settings import PROJECT
 
 REF = "#/components/schemas/{name}"
 Schema = dict[str, Any]
@@ -147,3 +148,12 @@ def routes(_engine: Engine) -> list[web.RouteDef]:
         return web.Response(body=body, content_type="application/json")
 
     return [web.get("/v1/openapi.json", openapi)]
+
+
+def text() -> str:
+    """What stands in ``docs/openapi.json``; ``python -m streams.api.openapi`` writes it."""
+    return msgspec.json.format(msgspec.json.encode(document()), indent=2).decode() + "\n"
+
+
+if __name__ == "__main__":
+    (PROJECT / "docs" / "openapi.json").write_text(text())

@@ -55,7 +55,8 @@ class Pin(msgspec.Struct):
 
 
 _FACTS = """
-SELECT version, created, pinner, board, title, description, link, domain, image, understood_version
+SELECT version, created, pinner, board, title, description, link, domain, image,
+       (SELECT max(version) FROM pin_vectors WHERE pin = {pin:Int64} AND notEmpty(vector)) AS encoded
 FROM pins FINAL WHERE pin = {pin:Int64} AND deleted = 0
 """
 _OBJECTS = """
@@ -67,10 +68,10 @@ FROM objects FINAL WHERE pin = {pin:Int64} AND version = {version:Int64} ORDER B
 async def describe(engine: Engine, pin: int) -> Pin:
     """Everything about a living pin. Raises StoreUnavailable without ClickHouse, Problem while a new pin is written."""
     facts = await engine.events.query(_FACTS, {"pin": pin})
-    if not len(facts["version"]):
+    if not facts or not len(facts["version"]):
         raise unavailable(f"Pin {pin} has just arrived and is still being written.")
     row = {name: column[0] for name, column in facts.items()}
-    seen = await engine.events.query(_OBJECTS, {"pin": pin, "version": int(row["understood_version"])})
+    seen = await engine.events.query(_OBJECTS, {"pin": pin, "version": int(row["version"])})
     counted = await history(engine.events, "engagement_by_pin", "pin", pin, since=engine.state.now)
     return Pin(
         pin=pin,
@@ -83,8 +84,8 @@ async def describe(engine: Engine, pin: int) -> Pin:
         link=str(row["link"]),
         domain=str(row["domain"]),
         image=str(row["image"]),
-        understood=int(row["understood_version"]) == int(row["version"]),
-        objects=[_object(seen, index) for index in range(len(seen["object"]))],
+        understood=int(row["encoded"]) == int(row["version"]),
+        objects=[_object(seen, index) for index in range(len(seen.get("object", ())))],
         stats=Summary(counted.totals, counted.rates, pin_quality(engine, pin)),
     )
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from streams.api import events, feed, health, metrics, openapi, pins, related, security, stats
 from streams.api.problems import TIMEOUT, Handler, problems
@@ -17,6 +18,17 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 16 << 20
 #: Seconds that requests under way get to finish when the worker stops.
 LAST_WORDS = 5.0
+
+
+class _NotOurFault(logging.Filter):
+    """Bytes that are no HTTP get their 400 without a traceback: whoever sends them must not fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_http_log = logging.getLogger(f"{__name__}.http")
+_http_log.addFilter(_NotOurFault())
 
 CAPABILITIES = (feed, pins, related, stats, events, health, metrics, openapi)
 
@@ -48,7 +60,7 @@ class ApiServer:
 
     def __init__(self, engine: Engine) -> None:
         settings = engine.settings
-        self._runner = web.AppRunner(make_app(engine), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(make_app(engine), access_log=None, logger=_http_log, handle_signals=False)
         self._host, self._port = settings.host, settings.port("api")
 
     @property

@@ -1,0 +1,59 @@
+"""Warm-up: every compiled operator is used once before the first record and the first request.
+
+numba compiles on first use, which takes seconds and holds the event loop; later processes read its cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from operators.batch import Engagement, Records, Source
+from operators.decode import decode_engagement, decode_events
+from operators.events import PinEvent
+from operators.slate.ordering import Ordering, order
+from streams.state import HotState
+
+_TIME = 1_750_000_000_000
+_PIN = {"type": "created", "pinner": 1, "board": 2, "time": _TIME}
+_SAVE = {"pinner": 3, "board": 4, "time": _TIME}
+
+
+def warm_up() -> None:
+    """Fold two pins and two saves into a state that is thrown away, and ask it all that a slate asks."""
+    state = HotState()
+    pins = decode_events(_records("pins", [_PIN | {"pin": pin} for pin in (11, 12)])).good
+    state.apply_pins([(offset, event) for offset, _, event in pins if isinstance(event, PinEvent)])
+    saves = decode_engagement(_records("saves", [_SAVE | {"pin": pin} for pin in (11, 12)])).good
+    state.apply(state.catalogue.enrich(saves, state.follows))
+    # What ClickHouse and other workers bring is read-only, which numba takes for another type.
+    state.apply(state.catalogue.enrich(_read_only(saves), state.follows))
+
+    ids, one = np.array([11, 12]), np.array([11])
+    state.board_graph.related(one, np.ones(1), 1)
+    state.trending.top(1, _TIME)
+    state.quality.pins(ids, _TIME)
+    state.quality.owners(one, _TIME)
+    state.quality.domains(one, _TIME)
+    state.quality.leaders(1, _TIME)
+    state.recent.saved(3)
+    state.recent.seen(3)
+    state.recent.has_saved(3, ids)
+    state.catalogue.pins_of(1, 1)
+    zeros = np.zeros(2, np.int64)
+    order(np.ones(2, np.float32), np.eye(2, dtype=np.float16), zeros, zeros, seed=0, ordering=Ordering())
+
+
+def _records(topic: str, events: list[dict[str, object]]) -> Records:
+    n = len(events)
+    values: list[bytes | None] = [msgspec.json.encode(event) for event in events]
+    return Records(Source(topic, 0, 0, n - 1), np.arange(n), np.full(n, _TIME), values)
+
+
+def _read_only(engagement: Engagement) -> Engagement:
+    columns = {name: getattr(engagement, name).copy() for name in Engagement.__slots__ if name != "source"}
+    for column in columns.values():
+        column.setflags(write=False)
+    return replace(engagement, **columns)
