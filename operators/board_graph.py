@@ -104,7 +104,7 @@ def _related(seeds, weights, max_boards, max_pins, keys, alive, links, board_hea
 
 
 class BoardGraph:
-    """Edges between boards and pins: about 60 bytes an edge, 90 a pin, 70 a board.
+    """Edges between boards and pins: 50–75 bytes an edge, and as much again for every pin and board.
 
     Edges merge in any order. Lists run newest arrival first, which matters only where a bound of
     :meth:`related` cuts a board or a pin short.

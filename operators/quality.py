@@ -107,7 +107,7 @@ def _add_up(group, exposure, quality, positive, out):  # type: ignore[no-untyped
 
 
 class Quality:
-    """Forward-decayed sums by pin and by acting pinner; 112 bytes a pin, 8 a pinner, and their indexes.
+    """Forward-decayed sums by pin and by acting pinner; about 170 bytes a pin and 60 a pinner.
 
     Every event adds, so any order of batches, or of rebuilt sums, gives the same state.
     """
@@ -182,7 +182,7 @@ class Quality:
         sums = np.zeros((len(dense), 2, 5))
         sums[dense >= 0] = self._sums[dense[dense >= 0]]
         factor, rates = _factor(now), self.rates
-        both = sums.sum(axis=1)
+        both = sums[:, 0] + sums[:, 1]
         wider, followers = (_qualities(np.ascontiguousarray(sums[:, audience]), factor, rates) for audience in (0, 1))
         return PinQuality(_qualities(both, factor, rates), followers, wider, both[:, 0] * factor)
 
@@ -236,9 +236,9 @@ class Quality:
             if rows_ok and (same_time or time_ok):
                 return cached
         factor = _factor(now)
-        sums = self._sums[:pins].sum(axis=1)
+        sums = self._sums[:pins, 0] + self._sums[:pins, 1]
         quality = _qualities(sums, factor, self.rates)
-        exposure, positive = sums[:, 0] * factor, sums[:, 1:4].sum(axis=1) * factor
+        exposure, positive = sums[:, 0] * factor, (sums[:, 1] + sums[:, 2] + sums[:, 3]) * factor
         examined = float(exposure.sum())
         mean = float(exposure @ quality) / examined if examined > 0 else 0.0
         groups: list[Floats] = []

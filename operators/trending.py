@@ -20,6 +20,7 @@ WEIGHTS[Kind.CLOSEUP], WEIGHTS[Kind.OUTBOUND_CLICK], WEIGHTS[Kind.SAVE] = 0.2, 0
 LARGEST = 2048
 #: A double holds 2**1023: move the landmark before weights get near.
 _REBASE = 512
+_ALL = 2**62
 
 
 class Top(NamedTuple):
@@ -42,6 +43,8 @@ class Trending:
         self._landmark = LANDMARK_MS
         self._candidate = np.zeros(0, np.bool_)
         self._candidates = np.zeros(0, np.int32)
+        # So many of the best are surely among the candidates.
+        self._sure = _ALL
 
     def __len__(self) -> int:
         return len(self._pins)
@@ -50,10 +53,10 @@ class Trending:
     def nbytes(self) -> int:
         return self._pins.nbytes + self._scores.nbytes + self._candidate.nbytes + self._candidates.nbytes
 
-    def update(self, engagement: Engagement) -> None:
-        """Fold events in, in any order."""
+    def update(self, engagement: Engagement, ignored: NDArray[np.bool_] | None = None) -> None:
+        """Fold events in, in any order, but those ``ignored`` (say, of deleted pins)."""
         points = WEIGHTS[engagement.kind]
-        counts = points > 0
+        counts = points > 0 if ignored is None else (points > 0) & ~ignored
         self.add(engagement.pin[counts], engagement.time[counts], points[counts])
 
     def add(self, pins: Ints, times: Ints, points: Floats) -> None:
@@ -75,21 +78,23 @@ class Trending:
         """The ``k`` (at most :data:`LARGEST`) pins with the largest scores as of ``now`` (ms)."""
         if k > LARGEST:
             raise ValueError(f"top({k}) asks for more than the {LARGEST} pins that are kept in order")
+        if k > self._sure:
+            self._candidates = np.flatnonzero(self._scores[: len(self._pins)] > 0).astype(np.int32)
+            self._sure = _ALL
+            self._cut()
         best = self._best(self._candidates, k)
         best = best[self._scores[best] > 0]
         scores = as_of(self._scores[best], now, HALF_LIFE_MS, self._landmark)
         return Top(self._pins.ids[best], scores)
 
     def remove(self, pins: Ints) -> None:
-        """Take pins out; what they earned is forgotten. Costs one pass over all pins."""
+        """Take pins out; what they earned is forgotten."""
         dense = self._pins.lookup(pins)
-        dense = dense[dense >= 0]
-        if not len(dense):
-            return
+        dense = np.unique(dense[dense >= 0])
         self._scores[dense] = 0
-        # Those below the last cut may move up, so cut again among all.
-        self._candidates = np.flatnonzero(self._scores[: len(self._pins)] > 0).astype(np.int32)
-        self._cut()
+        if self._sure < _ALL:
+            # Pins below the last cut may move up; `top` cuts again among all when it asks that deep.
+            self._sure -= int(self._candidate[dense].sum())
 
     def _best(self, dense: NDArray[np.int32], k: int) -> NDArray[np.int32]:
         scores = self._scores[dense]
@@ -98,7 +103,9 @@ class Trending:
         return dense[np.lexsort((self._pins.ids[dense], -self._scores[dense]))][:k]
 
     def _cut(self) -> None:
-        self._candidates = self._best(self._candidates, LARGEST)
+        if len(self._candidates) > LARGEST:
+            self._candidates = self._best(self._candidates, LARGEST)
+            self._sure = min(self._sure, LARGEST)
         self._candidate[:] = False
         self._candidate[self._candidates] = True
 

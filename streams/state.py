@@ -45,9 +45,7 @@ class HotState:
         deleted = self.catalogue.is_deleted(engagement.pin)
         saved = (engagement.kind == Kind.SAVE) & ~deleted
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
-        self.trending.update(engagement)
-        if deleted.any():
-            self.trending.remove(np.unique(engagement.pin[deleted]))
+        self.trending.update(engagement, ignored=deleted)
 
     def apply_pins(self, events: Sequence[tuple[int, PinEvent]]) -> NDArray[np.bool_]:
         """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""
