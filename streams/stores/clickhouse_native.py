@@ -94,9 +94,10 @@ class ClickHouseNative:
             result = work(client)
         except driver.ServerException as error:
             client.disconnect()
+            text = str(error).partition("Stack trace:")[0].strip()
             if error.code in TRANSIENT_CODES:
-                raise StoreUnavailable(PART, str(error), retry_after=2.0) from error
-            raise ClickHouseError(error.code or 0, str(error)) from error
+                raise StoreUnavailable(PART, text, retry_after=2.0) from error
+            raise ClickHouseError(error.code or 0, text) from error
         except (driver.Error, OSError, EOFError) as error:
             client.disconnect()
             raise StoreUnavailable(PART, f"the server does not answer ({error})") from error

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.clickhouse_process import EmbeddedServer, engagement, token
 
 from infra.clickhouse_folder import forget_torn_inserts
 from infra.migrate import migrate
@@ -24,6 +22,7 @@ from streams.cli import verify
 from streams.recount import complete_last_batches, recount
 from streams.stores.clickhouse import ClickHouseHTTP
 from streams.stores.protocols import StoreUnavailable
+from tests.clickhouse_process import EmbeddedServer, engagement, token
 
 pytestmark = pytest.mark.real
 
@@ -210,18 +209,16 @@ async def test_kills_in_the_middle_of_inserts(server: EmbeddedServer) -> None:
     for _ in range(KILLS):
         writers = [asyncio.create_task(write(partition)) for partition in done]
         await asyncio.sleep(rng.uniform(0.05, 1.2))
-        started = time.monotonic()
         server.kill()
         ended = await asyncio.wait_for(asyncio.gather(*writers, return_exceptions=True), 30)
         assert all(isinstance(error, StoreUnavailable) for error in ended), ended
-        assert time.monotonic() - started < 30
         server.start()
         last = await complete_last_batches(store, [("saves", partition) for partition in done])
         for partition in done:
             done[partition] = last.get(("saves", partition), -1) + 1
             assert done[partition] >= acknowledged[partition], "what was acknowledged is there"
-        await assert_exact(store, done)
     assert sum(done.values()) > 0
+    await assert_exact(store, done)
     await store.close()
 
 

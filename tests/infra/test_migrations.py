@@ -1,0 +1,109 @@
+"""Migrations: from nothing, from an older database with rows in it, twice, and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.migrate import SQL, MigrationChanged, migrate, statements
+from streams.stores.clickhouse import ClickHouseHTTP
+from tests.clickhouse_process import EmbeddedServer, engagement, token
+
+pytestmark = pytest.mark.real
+
+TABLES = {
+    *("engagement", "signals_by_pin", "pins", "objects", "pin_vectors", "pinners", "follows", "slates"),
+    *(f"engagement_by_{key}" for key in ("pin", "pinner", "owner", "domain", "board")),
+}
+ALL = [file.stem for file in sorted(SQL.glob("*.sql"))]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = EmbeddedServer(tmp_path_factory.mktemp("migrations") / "clickhouse")
+    server.start()
+    yield server.url
+    server.kill()
+
+
+@pytest.fixture
+async def store(url: str, request: pytest.FixtureRequest) -> AsyncIterator[ClickHouseHTTP]:
+    """A database of the test's own."""
+    name = request.node.name
+    outside = ClickHouseHTTP(url)
+    await outside.command(f"CREATE DATABASE {name}")
+    await outside.close()
+    store = ClickHouseHTTP(url, database=name)
+    yield store
+    await store.close()
+
+
+async def tables(store: ClickHouseHTTP) -> set[str]:
+    found = await store.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    return {name for name in found["name"] if not name.endswith("_view") and name != "schema_migrations"}
+
+
+async def test_from_nothing_and_again(store: ClickHouseHTTP) -> None:
+    assert await migrate(store) == ALL
+    assert await tables(store) == TABLES
+    assert await migrate(store) == []
+
+
+async def test_started_at_once(store: ClickHouseHTTP, url: str, request: pytest.FixtureRequest) -> None:
+    other = ClickHouseHTTP(url, database=request.node.name)
+    await asyncio.gather(migrate(store), migrate(other))
+    assert await tables(store) == TABLES
+    rows = engagement(0, 100)
+    await store.insert("engagement", rows, token=token(rows))
+    counted = await store.query(
+        "SELECT sum(impressions + closeups + outbound_clicks + saves + hides) AS n FROM engagement_by_pin"
+    )
+    assert int(counted["n"][0]) == 100, "each view exists once"
+    await other.close()
+
+
+async def test_from_an_older_database(store: ClickHouseHTTP, tmp_path: Path) -> None:
+    shutil.copy(SQL / f"{ALL[0]}.sql", tmp_path)
+    assert await migrate(store, tmp_path) == ALL[:1]
+    rows = engagement(0, 50)
+    await store.insert("engagement", rows, token=token(rows))
+    assert await migrate(store) == ALL[1:]
+    assert await tables(store) == TABLES
+    assert int((await store.query("SELECT count() AS n FROM engagement"))["n"][0]) == 50
+
+
+async def test_one_that_stopped_half_way_is_finished(store: ClickHouseHTTP) -> None:
+    await store.command(statements((SQL / f"{ALL[0]}.sql").read_text())[0])
+    assert await migrate(store) == ALL
+
+
+async def test_an_applied_file_may_not_change(store: ClickHouseHTTP, tmp_path: Path) -> None:
+    file = tmp_path / "0001_one.sql"
+    file.write_text("CREATE TABLE IF NOT EXISTS one (a Int64) ENGINE = MergeTree ORDER BY a;\n")
+    await migrate(store, tmp_path)
+    file.write_text("CREATE TABLE IF NOT EXISTS one (a Int64, b Int64) ENGINE = MergeTree ORDER BY a;\n")
+    with pytest.raises(MigrationChanged, match="0001_one"):
+        await migrate(store, tmp_path)
+
+
+async def test_the_newest_version_of_a_pin_wins(store: ClickHouseHTTP) -> None:
+    await migrate(store)
+    for version, deleted in ((2, 1), (3, 0), (1, 0)):
+        await store.insert(
+            "pins", {"pin": [7], "version": [version], "deleted": [deleted]}, token=f"pins:0:{version}-{version}"
+        )
+    newest = await store.query("SELECT version, deleted FROM pins FINAL")
+    assert (newest["version"].tolist(), newest["deleted"].tolist()) == ([3], [0])
+
+
+def test_tables_written_by_token_have_no_partitions() -> None:
+    """One insert is one part only as long as no table has partitions."""
+    for file in SQL.glob("*.sql"):
+        for statement in statements(file.read_text()):
+            assert "PARTITION BY" not in statement, file
+            if statement.startswith("CREATE TABLE"):
+                assert "non_replicated_deduplication_window" in statement, statement
