@@ -21,6 +21,7 @@ from streams.stores.protocols import EventStore, StoreUnavailable
 from streams.stores.triton import TritonModels
 from streams.tail import Folded
 from streams.vector_cache import VectorCache
+from streams.warm_up import warm_up
 
 #: How far back a trigger may lie for its slate to be built after a restart.
 RESUME_MINUTES = 15
@@ -31,6 +32,7 @@ async def open_engine(settings: Settings) -> Engine:
 
     Milvus and Triton may be gone: slates go out without them and vision waits.
     """
+    await asyncio.to_thread(warm_up)
     metrics = Metrics()
     events = open_event_store(settings)
     vectors = MilvusVectors(settings)

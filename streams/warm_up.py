@@ -5,6 +5,7 @@ numba compiles on first use, which takes seconds and holds the event loop; later
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -46,7 +47,7 @@ def warm_up() -> None:
     order(np.ones(2, np.float32), np.eye(2, dtype=np.float16), zeros, zeros, seed=0, ordering=Ordering())
 
 
-def _records(topic: str, events: list[dict[str, object]]) -> Records:
+def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:
     n = len(events)
     values: list[bytes | None] = [msgspec.json.encode(event) for event in events]
     return Records(Source(topic, 0, 0, n - 1), np.arange(n), np.full(n, _TIME), values)

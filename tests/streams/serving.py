@@ -28,6 +28,7 @@ from streams.stores.milvus import MilvusVectors
 from streams.stores.triton import TritonModels
 from streams.tail import Folded
 from streams.vector_cache import VectorCache
+from streams.warm_up import warm_up
 
 #: A moment of the tests, milliseconds since the epoch.
 NOW = 1_750_000_000_000
@@ -53,6 +54,7 @@ def nowhere(home: Path, **changes: str) -> Settings:
 
 def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
+    warm_up()
     events, vectors = open_event_store(settings, timeout=5), MilvusVectors(settings)
     return Engine(
         settings=settings,
