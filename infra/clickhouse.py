@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 from infra.part import Part
 from streams.settings import Settings
@@ -18,7 +18,7 @@ def part(settings: Settings) -> Part:
         try:
             with urllib.request.urlopen(f"{settings.clickhouse_http}/ping", timeout=1) as answer:  # noqa: S310
                 return answer.status == 200
-        except (urllib.error.URLError, OSError):
+        except (OSError, HTTPException):
             return False
 
     return Part(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import lzma
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 
 from infra.part import Part, Say
@@ -136,5 +137,5 @@ def _healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return answer.read() == b"OK"
-    except OSError:
+    except (OSError, HTTPException):
         return False

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
-from infra import weights
 from infra import weights
 from infra.models_environment import ENVIRONMENT, PYTHON, SITE_PACKAGES
 from infra.part import Part, Say
@@ -79,7 +78,7 @@ def models() -> list[str]:
 
 
 def _backends(settings: Settings) -> Path:
-    return settings.home / "run" / "triton" / "backends"
+    return settings.home / "triton" / "backends"
 
 
 def _base_python() -> Path:
@@ -105,5 +104,5 @@ def _answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=1) as answer:  # noqa: S310 - our own loopback address
             return answer.status == 200
-    except (URLError, OSError):
+    except (OSError, HTTPException):
         return False

@@ -114,7 +114,7 @@ def running(settings: Settings, installed: Settings, say: Say) -> Generator[Work
     try:
         try:
             supervisor.install(installed, supervisor.embedded(settings), say)
-            _link_installed(installed.home, settings.home)
+            link_installed(installed.home, settings.home)
             asyncio.run(stand_up(settings, say))
         except supervisor.PartFailed as error:
             raise EngineFailed(str(error)) from None
@@ -169,7 +169,7 @@ def _wait_until_whole(worker: Worker) -> None:
         time.sleep(0.2)
 
 
-def _link_installed(installed: Path, home: Path) -> None:
+def link_installed(installed: Path, home: Path) -> None:
     """Make what was installed in one home visible in another."""
     for folder in installed.iterdir():
         link = home / folder.name
