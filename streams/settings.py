@@ -41,6 +41,8 @@ class Settings:
     #: ``embedded`` (the standalone server), ``lite`` or ``http(s)://host:19530``.
     milvus: str = EMBEDDED
     milvus_token: str = ""
+    #: A server's database, so that several engines may share one Milvus; empty for its default.
+    milvus_database: str = ""
     #: ``embedded`` or ``host:port`` of Triton's gRPC endpoint.
     triton: str = EMBEDDED
 

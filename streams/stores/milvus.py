@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,10 @@ FIELDS: dict[str, dict[str, DataType]] = {
     },
 }
 LONGEST_LABEL = 128
+COLLECTION_NOT_FOUND = 100  # Milvus's own code
+
+# pymilvus logs a stack trace for every failed call; the failures that matter are raised and told by the caller.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 #: Searches see what is applied at that moment and never wait; docs/decisions/0002-milvus.md has what that costs.
 HOT_PATH = "Eventually"
@@ -57,10 +62,12 @@ class MilvusVectors:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._uri = settings.milvus_uri
-        self._token = settings.milvus_token
+        self._account = {"token": settings.milvus_token, "db_name": settings.milvus_database}
         self._lite = self._uri.endswith(".db")
         self._client: AsyncMilvusClient | None = None
+        self._prepared = 0
 
     async def prepare(self, dimension: int) -> None:
         """Create the collections and indexes that are missing.
@@ -68,8 +75,11 @@ class MilvusVectors:
         Raises:
             ValueError: a collection holds vectors of another dimension, from another encoder.
         """
+        if self._prepared == dimension:
+            return
         async with self._connection(SECONDS_PREPARE):
             await asyncio.to_thread(self._prepare, dimension)
+        self._prepared = dimension
 
     async def upsert(
         self, collection: str, ids: NDArray[np.int64], vectors: NDArray[np.float32], fields: Columns
@@ -94,7 +104,8 @@ class MilvusVectors:
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         if not len(vectors):
             return Neighbours(ids, scores)
-        async with self._connection(SECONDS_READ) as client:
+        found: Any = []
+        async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
             found = await client.search(
                 collection,
                 data=list(vectors),
@@ -115,7 +126,8 @@ class MilvusVectors:
         key = KEYS[collection]
         vectors: dict[int, NDArray[np.float32]] = {}
         for some in _slices(ids):
-            async with self._connection(SECONDS_READ) as client:
+            rows: Any = []
+            async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
                 rows = await client.query(
                     collection,
                     filter=f"{key} in {some}",
@@ -136,7 +148,8 @@ class MilvusVectors:
     async def delete_objects_of(self, pins: NDArray[np.int64]) -> None:
         """Delete every object of these pins, also those written a moment ago."""
         for some in _slices(pins):
-            async with self._connection(SECONDS_WRITE) as client:
+            rows: Any = []
+            async with self._connection(SECONDS_WRITE, missing_is_empty=True) as client:
                 rows = await client.query(
                     "objects",
                     filter=f"pin in {some}",
@@ -148,7 +161,8 @@ class MilvusVectors:
 
     async def count(self, collection: str) -> int:
         """Rows that are there, all writes before this call included."""
-        async with self._connection(SECONDS_WRITE) as client:
+        rows: Any = [{"count(*)": 0}]
+        async with self._connection(SECONDS_WRITE, missing_is_empty=True) as client:
             rows = await client.query(
                 collection,
                 filter="",
@@ -164,25 +178,31 @@ class MilvusVectors:
             self._client = None
 
     @asynccontextmanager
-    async def _connection(self, seconds: float) -> AsyncGenerator[AsyncMilvusClient]:
-        """The client, within a time limit; connects at first use, so that a worker starts without Milvus."""
+    async def _connection(self, seconds: float, *, missing_is_empty: bool = False) -> AsyncGenerator[AsyncMilvusClient]:
+        """The client, within a time limit; connects at first use, so that a worker starts without Milvus.
+
+        With ``missing_is_empty`` a collection that no pin has made yet ends the block without an error.
+        """
         try:
             async with asyncio.timeout(seconds):
                 yield self._client or self._connect(seconds)
         except ParamError:
             raise
         except (MilvusException, grpc.RpcError, TimeoutError, OSError) as error:
+            if missing_is_empty and isinstance(error, MilvusException) and error.code == COLLECTION_NOT_FOUND:
+                return
+            self._prepared = 0
             raise StoreUnavailable("milvus", str(error) or f"no answer in {seconds:.0f} s") from error
 
     def _connect(self, seconds: float) -> AsyncMilvusClient:
         if self._lite:
             Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
-        self._client = AsyncMilvusClient(self._uri, token=self._token, timeout=seconds)
+        self._client = AsyncMilvusClient(self._uri, **self._account, timeout=seconds)
         return self._client
 
     def _prepare(self, dimension: int) -> None:
         # By the blocking client: the asyncio one waits for an index by a call that Milvus Lite does not have.
-        client: Any = MilvusClient(self._uri, token=self._token, timeout=SECONDS_PREPARE)
+        client: Any = MilvusClient(self._uri, **self._account, timeout=SECONDS_PREPARE)
         try:
             for collection in KEYS:
                 if client.has_collection(collection):

@@ -7,9 +7,11 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus import MilvusClient
 
 from streams.settings import Settings
 from streams.stores.milvus import MilvusVectors
@@ -17,6 +19,7 @@ from streams.stores.protocols import StoreUnavailable
 
 pytestmark = pytest.mark.real
 DIMENSION = 32
+DATABASE = "contract"
 VISIBLE_SECONDS = 10.0
 
 
@@ -33,7 +36,12 @@ def object_fields(pins: list[int]) -> dict[str, list[float] | list[int] | list[s
 @pytest.fixture(params=["standalone", "lite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MilvusVectors]:
     if request.param == "standalone":
-        settings: Settings = request.getfixturevalue("milvus")
+        # A database of its own: the session's worker keeps its collections in the default one.
+        settings = replace(request.getfixturevalue("milvus"), milvus_database=DATABASE)
+        client: Any = MilvusClient(settings.milvus_uri)
+        if DATABASE not in client.list_databases():
+            client.create_database(DATABASE)
+        client.close()
     else:
         settings = replace(Settings.load({}), milvus="lite", home=tmp_path)
     store = MilvusVectors(settings)
@@ -111,6 +119,19 @@ async def test_nothing_is_asked_for_nothing(store: MilvusVectors) -> None:
     assert found.ids.shape == (0, 3)
     assert await store.fetch("pins", np.array([], dtype=np.int64)) == {}
     await store.upsert("pins", np.array([], dtype=np.int64), np.empty((0, DIMENSION), np.float32), {"version": []})
+
+
+async def test_before_the_first_pin_nothing_is_found(store: MilvusVectors) -> None:
+    for collection in ("pins", "objects"):
+        await store._client.drop_collection(collection)  # type: ignore[union-attr]
+    assert (await store.search("pins", unit(1, seed=8), 3)).ids.tolist() == [[0, 0, 0]]
+    assert await store.fetch("pins", np.array([1])) == {}
+    assert await store.count("pins") == 0
+    await store.delete_objects_of(np.array([1]))
+    # Whoever writes first makes them; a new client, as a client that made them does not look again.
+    other = MilvusVectors(store._settings)
+    await other.prepare(DIMENSION)
+    await other.close()
 
 
 async def test_another_dimension_is_refused_with_the_fix(store: MilvusVectors) -> None:
