@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.models_environment import SITE_PACKAGES
 from infra.part import Say
-from infra.triton import SITE_PACKAGES
 from streams.settings import Settings
 
 

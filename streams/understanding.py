@@ -21,6 +21,7 @@ from streams.stores.protocols import Detection, Models
 Vector = NDArray[np.float32]
 
 #: Objects less certain than this are left alone, and of the others only the most certain are kept.
+#: MOST_OBJECTS may only grow: an update deletes the objects of an earlier version by their place among these.
 LEAST_CONFIDENCE = 0.3
 MOST_OBJECTS = 8
 #: Around an object this share of its size is kept: its surroundings help to tell what it is.
@@ -110,7 +111,10 @@ async def record(engine: Engine, understandings: Sequence[Understanding], encode
     blind = _ids([one for one in understandings if one.vector is None])
     if len(blind):
         await engine.vectors.delete("pins", blind)
-    await engine.vectors.delete_objects_of(_ids(understandings))
+    # By id, as ids follow from the pin: finding them by pin would wait for Milvus to catch up with itself.
+    kept = {found.object for one in seen for found in one.objects}
+    slots = (combined_id("object", one.pin.pin, index) for one in understandings for index in range(MOST_OBJECTS))
+    await engine.vectors.delete("objects", np.array([slot for slot in slots if slot not in kept], np.int64))
     if seen:
         vectors = np.array([one.vector for one in seen], np.float32)
         await engine.vectors.prepare(vectors.shape[1])
@@ -162,6 +166,8 @@ async def _tombstones(engine: Engine, pins: list[AcceptedPin]) -> dict[str, list
     held = await engine.events.query(
         "SELECT DISTINCT object, pin FROM objects WHERE pin IN {pins:Array(Int64)}", {"pins": list(versions)}
     )
+    if not held:
+        return rows
     rows["object"], rows["pin"] = held["object"].tolist(), held["pin"].tolist()
     rows["version"] = [versions[pin] for pin in held["pin"].tolist()]
     rows["label"] = [""] * len(rows["object"])

@@ -96,9 +96,7 @@ class Darknet(nn.Module):
         if floats.left:
             raise ValueError(f"{weights.name} has {floats.left} floats that {cfg.name} does not use")
 
-    def _layer(
-        self, section: dict[str, str], channels: list[int], floats: Weights, size: int
-    ) -> tuple[nn.Module, int]:
+    def _layer(self, section: dict[str, str], channels: list[int], floats: Weights, size: int) -> tuple[nn.Module, int]:
         match section["section"]:
             case "convolutional":
                 return self._convolution(section, channels[-1], floats), int(section["filters"])

@@ -1,0 +1,179 @@
+"""The detector and the encoder as a real Triton serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from streams.images.decode import decode_now
+from streams.settings import PROJECT, Settings
+from streams.stores import triton as client
+from streams.stores.protocols import Detection, StoreUnavailable
+from streams.stores.triton import TritonModels
+from tests.quality.average_precision import average_precision
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+async def models(triton: Settings) -> AsyncIterator[TritonModels]:
+    opened = TritonModels(triton)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[NDArray[np.uint8]]:
+    """Nine of the sample's photos, of differing shape."""
+    files = sorted((PROJECT / "examples").rglob("*.jpg"))[:9]
+    assert len(files) == 9, "the sample in examples/ has no photos"
+    found = [decode_now(file.read_bytes()) for file in files]
+    found[1] = np.ascontiguousarray(found[1][:, :90])
+    found[2] = np.ascontiguousarray(found[2][:70])
+    return found
+
+
+async def test_versions(models: TritonModels) -> None:
+    versions = await models.versions()
+    assert versions["detector"] == "1" and versions["encoder"] == "1"
+
+
+async def test_vectors_are_unit_length_and_the_same_in_any_batch(models, photos) -> None:
+    together = await models.encode(photos)
+    assert together.shape == (9, 1280) and together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    alone = np.concatenate([await models.encode([photo]) for photo in photos])
+    np.testing.assert_allclose(alone, together, atol=1e-4)
+    cosines = together @ together.T
+    assert (cosines - np.eye(9)).max() < 0.999  # nine photos, nine vectors
+
+
+async def test_an_image_lies_closer_to_itself_scaled_down_than_to_others(models, photos) -> None:
+    smaller = [np.asarray(Image.fromarray(photo).resize((150, 150))) for photo in photos]
+    nearest = (await models.encode(smaller)) @ (await models.encode(photos)).T
+    assert nearest.argmax(1).tolist() == list(range(9))
+
+
+async def test_objects_are_the_same_in_any_batch(models, photos) -> None:
+    together = await models.detect(photos)
+    alone = [(await models.detect([photo]))[0] for photo in photos]
+    for one, other in zip(alone, together, strict=True):
+        assert [found.label for found in one] == [found.label for found in other]
+        np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-4)
+        assert all(0 <= edge <= 1 for found in one for edge in found.box)
+        assert [found.confidence for found in one] == sorted((found.confidence for found in one), reverse=True)
+    assert any(together)
+
+
+def numbers(found: list[Detection]) -> NDArray[np.float64]:
+    return np.array([[one.confidence, *one.box] for one in found]).reshape(-1, 5)
+
+
+async def test_nothing_in_nothing_out(models) -> None:
+    assert await models.detect([]) == []
+    assert (await models.encode([])).shape[0] == 0
+
+
+async def test_a_bad_image_spoils_no_other(models, photos) -> None:
+    bad = np.zeros((0, 10, 3), np.uint8)
+    vectors = await models.encode([photos[0], bad, photos[1]])
+    assert np.isnan(vectors).all(1).tolist() == [False, True, False]
+    np.testing.assert_allclose(vectors[[0, 2]], await models.encode(photos[:2]), atol=1e-4)
+    found = await models.detect([photos[0], bad, photos[1]])
+    assert found[1] == [] and [found[0], found[2]] == await models.detect(photos[:2])
+
+
+async def test_an_image_that_the_server_refuses_spoils_no_other(models, photos, monkeypatch) -> None:
+    """One image is sent in a shape that the model does not take, so that Triton itself refuses its batch."""
+    original, refused = client.stretch, photos[1]
+
+    def wrong(images, height, width):
+        size = height - 1 if any(image is refused for image in images) else height
+        return original(images, size, width)
+
+    monkeypatch.setattr(client, "stretch", wrong)
+    vectors = await models.encode(photos[:3])
+    assert np.isnan(vectors).all(1).tolist() == [False, True, False]
+
+
+async def test_batches_are_formed_from_requests_that_wait_together(models, photos, triton: Settings) -> None:
+    def counts() -> tuple[int, int]:
+        url = f"http://{triton.host}:{triton.port('triton_http')}/v2/models/encoder/stats"
+        (stats,) = json.load(urlopen(url))["model_stats"]
+        return int(stats["inference_count"]), int(stats["execution_count"])
+
+    images_before, runs_before = await asyncio.to_thread(counts)
+    clients = [TritonModels(triton) for _ in range(8)]
+    await asyncio.gather(*(one.encode([photo]) for one, photo in zip(clients * 3, photos * 3, strict=False)))
+    for one in clients:
+        await one.close()
+    images, runs = await asyncio.to_thread(counts)
+    assert images - images_before == 24
+    assert runs - runs_before < 24
+
+
+async def test_a_server_that_is_gone_fails_fast_and_says_when_to_ask_again(triton: Settings, photos) -> None:
+    models = TritonModels(replace(triton, triton="127.0.0.1:9"))
+    try:
+        for call in (models.encode(photos[:1]), models.detect(photos[:1]), models.versions()):
+            with pytest.raises(StoreUnavailable, match="triton"):
+                await call
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable) as caught:
+            await models.encode(photos[:1])
+        assert 0 < caught.value.retry_after <= client.REST_SECONDS
+        assert time.monotonic() - began < client.REST_SECONDS, "it connected again instead of resting"
+    finally:
+        await models.close()
+
+
+async def test_a_model_that_does_not_exist_leaves_the_others_alone(models, photos, monkeypatch) -> None:
+    with pytest.raises(StoreUnavailable, match="absent"):
+        await models._model("absent")
+    assert (await models.encode(photos[:1])).shape == (1, 1280)
+
+
+# --- on real data
+
+
+@pytest.mark.data
+async def test_the_detector_finds_what_people_marked(models, triton: Settings, shared_data: Path) -> None:
+    """AP50 over the 126 photos with COCO boxes; .51 was measured."""
+    files = sorted((shared_data / "boxes" / "images").glob("*.jpg"))
+    names = (triton.home / "weights" / "coco.names").read_text().split("\n")[:80]
+    assert len(files) == 126
+    found = await models.detect([decode_now(file.read_bytes()) for file in files])
+    marked = [
+        [
+            (names[int(label)], (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+            for label, x, y, width, height in np.loadtxt(labels, ndmin=2).tolist()
+        ]
+        for labels in (shared_data / "boxes" / "labels" / f"{file.stem}.txt" for file in files)
+    ]
+    precision = average_precision(found, marked, overlap=0.5)
+    print(f"AP50 {precision:.4f}")
+    assert precision >= 0.40
+
+
+@pytest.mark.data
+async def test_neighbours_are_of_the_same_kind(models, shared_data: Path) -> None:
+    """Of 300 clothing photos of 10 classes, most have a nearest neighbour of their own class (chance: .1)."""
+    rows = json.loads((shared_data / "photos" / "labels.json").read_text())
+    rows = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))[:300]]
+    vectors = await models.encode([decode_now((shared_data / row["image"]).read_bytes()) for row in rows])
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1)
+    labels = np.array([row["label"] for row in rows])
+    right = (labels[cosines.argmax(1)] == labels).mean()
+    print(f"nearest neighbour of the same class: {right:.3f}")
+    assert right >= 0.55
