@@ -69,9 +69,9 @@ def build() -> Dashboard:
             ),
             lines(
                 "Milvus: rows",
-                "Stored, by collection.",
+                "Loaded for search, by collection.",
                 Short,
-                {"{{collection_id}}": "sum by (collection_id) (milvus_datacoord_stored_rows_num)"},
+                {"{{collection_id}}": "sum by (collection_id) (milvus_querynode_entity_num)"},
             ),
         ],
     )
