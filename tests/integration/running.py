@@ -24,10 +24,11 @@ T = TypeVar("T")
 class Worker:
     """``pinstream worker`` as a process of its own; it may be killed and started again."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str = "worker", ports: dict[str, int] | None = None) -> None:
         self.settings = settings
-        self.url = f"http://{settings.host}:{settings.port('api')}"
-        self.log = settings.home / "logs" / "worker.log"
+        self.ports = ports or {part: settings.port(part) for part in ("api", "faust")}
+        self.url = f"http://{settings.host}:{self.ports['api']}"
+        self.log = settings.home / "logs" / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -35,6 +36,7 @@ class Worker:
             "PINSTREAM_HOME": str(self.settings.home),
             "PINSTREAM_PORT_BASE": str(self.settings.port_base),
             "PINSTREAM_GROUP": self.settings.group,
+            **{f"PINSTREAM_PORT_{part.upper()}": str(port) for part, port in self.ports.items()},
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
