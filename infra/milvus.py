@@ -1,6 +1,7 @@
-"""Milvus: the standalone server (2.3.5) that the ``milvus`` wheel carries, run directly with a configuration of our own.
+"""Milvus: the standalone server (2.3.5) of the ``milvus`` wheel, run directly with a configuration of our own.
 
-Its gRPC port listens on every interface (this version has no setting for it); keep a firewall in front, or use ``lite``.
+Its gRPC ports listen on every interface, as this version has no setting for it: keep a firewall in front of them,
+or use ``lite``.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _unpack(packed: Path, target: Path) -> None:
 
 def _healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
             return answer.read() == b"OK"
     except (OSError, HTTPException):
         return False

@@ -29,7 +29,7 @@ class Part:
 
 
 #: Two more functions that ``infra/<name>.py`` may have; both may be repeated at no cost.
-#: ``install(settings, say)`` downloads or unpacks what every home can share, into ``<home>/<name>`` or ``<home>/weights``.
+#: ``install(settings, say)`` downloads or unpacks what homes can share, into ``<home>/<name>`` or ``<home>/weights``.
 #: ``prepare(settings, say)`` writes what belongs to this home alone (configuration, formatted storage) before a start.
 Say = Callable[[str], None]
 __all__ = ["Part", "Say", "Settings"]

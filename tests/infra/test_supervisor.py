@@ -112,5 +112,3 @@ def test_a_reused_process_id_is_not_ours() -> None:
     assert not someone_before.alive()
     assert someone_before.stop() == "itself"
     assert me.is_running()
-
-
