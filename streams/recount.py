@@ -73,7 +73,7 @@ async def _repeated(store: EventStore, label: str, key: str) -> Comparison:
         where = f"WHERE cityHash64({key}) % {slices} = {index}" if slices > 1 else ""
         grouped = f"SELECT {key}, count() AS times FROM engagement {where} GROUP BY {key} HAVING times > 1"
         found = await store.query(f"SELECT *, count() OVER () AS different FROM ({grouped}) LIMIT {SHOWN} {_BOUNDED}")
-        if found and len(found["different"]):
+        if found:
             different += int(found.pop("different")[0])
             shown += _rows(found)
     return Comparison(label, rows, different, shown[:SHOWN])
@@ -140,7 +140,7 @@ async def complete_last_batches(store: EventStore, partitions: Iterable[tuple[st
             "ORDER BY offset DESC LIMIT 1",
             where,
         )
-        if not newest or not len(newest["first"]):
+        if not newest:
             continue
         source = Source(topic, partition, int(newest["first"][0]), int(newest["last"][0]))
         rows = await store.query(

@@ -50,7 +50,7 @@ class ClickHouseHTTP:
         if not body:
             return {}
         table = pa.ipc.open_stream(body).read_all()
-        return {name: _numpy(table.column(name)) for name in table.column_names}
+        return {name: _numpy(table.column(name)) for name in table.column_names} if table.num_rows else {}
 
     async def command(self, sql: str) -> None:
         await self._post(sql.encode())

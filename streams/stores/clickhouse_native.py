@@ -68,7 +68,7 @@ class ClickHouseNative:
 
         columns, types = await self._run(run)
         if not columns:
-            columns = [() for _ in types]
+            return {}
         return {name: _numpy(values, kind) for values, (name, kind) in zip(columns, types, strict=True)}
 
     async def command(self, sql: str) -> None:
