@@ -124,7 +124,9 @@ async def streamed(store: EventStore) -> HotState:
 @pytest.fixture(scope="module")
 async def loaded(store: EventStore, streamed: HotState) -> HotState:
     state = HotState()
-    await state.load(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.rebuild.CHUNK_ROWS", ROWS // 4)  # so that it takes several chunks
+        await state.load(store)
     return state
 
 
