@@ -32,18 +32,27 @@ def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: 
     )
 
 
-def signals(state: HotState, ask: Ask, candidates: Candidates, owners: Ints, domains: Ints, vectors: Halves) -> Signals:
+def signals(
+    state: HotState,
+    ask: Ask,
+    candidates: Candidates,
+    owners: Ints,
+    domains: Ints,
+    vectors: Halves,
+    understood: NDArray[np.bool_],
+) -> Signals:
     """Columns for the ``n`` candidates of one pinner.
 
     Args:
         owners, domains: ``(n,)``, 0 where unknown.
-        vectors: ``(n, d)``, L2-normalised, zero rows where unknown; ``d`` may be 0 when no vector is known at all.
+        vectors: ``(n, d)``, L2-normalised; ``d`` may be 0 when no vector is known at all.
+        understood: ``(n,)``, which rows of ``vectors`` are known.
     """
     n, now, pins = len(candidates), ask.now, candidates.pins
     quality = state.quality.pins(pins, now)
     shown = quality.exposure > 0
     created = state.catalogue.created(pins)
-    relevance, nearest = relevances(ask, vectors)
+    relevance, nearest = relevances(ask, vectors, understood)
     return Signals(
         quality=_where(shown, quality.all),
         quality_followers=_where(shown, quality.followers),
@@ -67,17 +76,16 @@ def joined(parts: list[Signals]) -> Signals:
     return Signals(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def relevances(ask: Ask, vectors: Halves) -> tuple[Floats, Floats]:
+def relevances(ask: Ask, vectors: Halves, understood: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """``(relevance, nearest)``, ``(n,)`` each: cosine with the pinner's taste and with the nearest of their seeds."""
     relevance, nearest = np.full((2, len(vectors)), np.nan, np.float32)
     if not vectors.size or not ask.taste.any():
         return relevance, nearest
-    known = vectors.any(axis=1)
     seeds = ask.vectors[ask.vectors.any(axis=1)]
-    cosines = vectors[known].astype(np.float32) @ np.concatenate([ask.taste[None], seeds]).T
-    relevance[known] = cosines[:, 0]
+    cosines = vectors.astype(np.float32) @ np.concatenate([ask.taste[None], seeds]).T
+    relevance[understood] = cosines[understood, 0]
     if len(seeds):
-        nearest[known] = cosines[:, 1:].max(axis=1)
+        nearest[understood] = cosines[understood, 1:].max(axis=1)
     return relevance, nearest
 
 

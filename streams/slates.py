@@ -19,7 +19,7 @@ from operators.batch import Ints
 from operators.relevance import SAVES
 from operators.slate.candidates import PERSONAL, Candidates, Floats, Found, merge
 from operators.slate.choices import Choices
-from operators.slate.features import features
+from operators.slate.features import Signals, features
 from operators.slate.filters import Question, apply
 from operators.slate.ordering import order
 from operators.slate.rows import rows
@@ -59,6 +59,7 @@ class _Draft:
     dropped: dict[str, Ints]
     popular: bool
     vectors: Halves = field(default_factory=lambda: np.empty((0, 0), np.float16))
+    understood: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
 
 async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices: Choices | None = None) -> list[Slate]:
@@ -86,8 +87,8 @@ async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices
         everything = np.concatenate([draft.candidates.pins for draft in drafts])
         await stages.within("vectors", choices.vectors_seconds, engine.vector_cache.load(everything))
         for draft in drafts:
-            draft.vectors, _ = engine.vector_cache.held(draft.candidates.pins)
-        known = joined([signals(engine.state, d.ask, d.candidates, d.owners, d.domains, d.vectors) for d in drafts])
+            draft.vectors, draft.understood = engine.vector_cache.held(draft.candidates.pins)
+        known = joined([_signals(engine, draft) for draft in drafts])
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, features(known), choices, stages)
         parts = _parts(drafts)
@@ -164,6 +165,12 @@ def _question(engine: Engine, pinner: int, pins: Ints) -> Question:
         seen=recent.seen(pinner),
         saved=pins[recent.has_saved(pinner, pins)],
         hidden=recent.hidden(pinner),
+    )
+
+
+def _signals(engine: Engine, draft: _Draft) -> Signals:
+    return signals(
+        engine.state, draft.ask, draft.candidates, draft.owners, draft.domains, draft.vectors, draft.understood
     )
 
 

@@ -109,9 +109,15 @@ class Replay:
             if pin in row_of:
                 scores[row] = proposed.scores[row_of[pin]]
         catalogue = self.state.catalogue
-        vectors, _ = self.cache.held(pins)
+        vectors, understood = self.cache.held(pins)
         known = signals(
-            self.state, ask, Candidates(pins, scores), catalogue.owners(pins), catalogue.domains(pins), vectors
+            self.state,
+            ask,
+            Candidates(pins, scores),
+            catalogue.owners(pins),
+            catalogue.domains(pins),
+            vectors,
+            understood,
         )
         return features(known), np.stack([self._rate(pin) for pin in shown.pins])
 

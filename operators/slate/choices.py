@@ -25,8 +25,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed_half_life: int = 7 * DAY_MS
     #: Neighbours that Milvus finds for each seed.
     neighbours: int = 60
-    source_seconds: float = 0.150
-    vectors_seconds: float = 0.100
-    rank_seconds: float = 0.250
+    source_seconds: float = 0.300
+    vectors_seconds: float = 0.200
+    rank_seconds: float = 0.400
     #: Dropped pins that a slate remembers by name, for ``explain``.
     explained: int = 40
