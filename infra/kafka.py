@@ -119,7 +119,7 @@ def _java(settings: Settings, *arguments: str) -> list[str]:
 def _format(settings: Settings) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     properties = str(_folder(settings) / "server.properties")
-    command = _java(settings, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
+    command = _java(settings, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", properties)
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise RuntimeError(f"Kafka could not format its storage: {done.stdout}{done.stderr}")
