@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import jsonschema
+import openapi_spec_validator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,6 +15,7 @@ from streams.api import openapi
 from streams.api.health import rung
 from streams.api.server import ApiServer
 from streams.engine import Engine
+from streams.opening import close_engine
 from streams.settings import PROJECT
 from tests.streams.serving import NOW, make_engine, nowhere, pin, remember, serving
 
@@ -25,6 +27,7 @@ async def engine(tmp_path: Path):
     remember(engine.state, "pins", pin(31), pin(31, type="deleted", time=NOW))
     remember(engine.state, "saves", {"pinner": 7, "pin": 2, "board": 50, "time": NOW - 4000})
     yield engine
+    await close_engine(engine)
 
 
 @pytest.fixture
@@ -249,6 +252,10 @@ async def test_openapi_describes_every_route_and_is_committed(client: aiohttp.Cl
         served = await response.json()
     committed = json.loads((PROJECT / "docs" / "openapi.json").read_text())
     assert committed == served, "run `python -m streams.api.openapi`"
+
+
+def test_openapi_is_valid():
+    openapi_spec_validator.validate(openapi.document())
 
 
 async def test_openapi_and_the_routes_agree(engine: Engine):
