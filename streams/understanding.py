@@ -164,7 +164,7 @@ async def _tombstones(engine: Engine, pins: list[AcceptedPin]) -> dict[str, list
     if not versions:
         return rows
     held = await engine.events.query(
-        "SELECT DISTINCT object, pin FROM objects WHERE pin IN {pins:Array(Int64)}", {"pins": list(versions)}
+        "SELECT DISTINCT object, pin FROM objects WHERE has({pins:Array(Int64)}, pin)", {"pins": list(versions)}
     )
     if not held:
         return rows

@@ -1,0 +1,264 @@
+"""Vision on real parts: what a pin leaves in Milvus and ClickHouse and on the topics, and what bad ones do not."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from PIL import Image
+
+from infra.migrate import migrate
+from operators.accepted import AcceptedPin
+from operators.batch import Records, Source
+from operators.identity import combined_id
+from operators.understood import annotate
+from streams import understanding
+from streams.agents import vision
+from streams.dead_letters import decode_dead_letter
+from streams.engine import Engine
+from streams.settings import PROJECT, Settings
+from streams.stores.protocols import StoreUnavailable
+from tests.streams.serving import make_engine
+
+PHOTOS = PROJECT / "examples" / "sample" / "photos"
+#: Photos of the sample in which the detector is sure of a person, and one of a hat.
+PERSON, OTHER_PERSON, HAT = "302-pants.jpg", "204-t-shirt.jpg", "190-hat.jpg"
+
+
+def test_annotations_are_what_was_seen_then_the_title() -> None:
+    assert annotate(["person", "tie", "person"], "A Blue Tie, für 2 Leute!") == [
+        "person",
+        "tie",
+        "blue",
+        "für",
+        "leute",
+    ]
+    assert annotate([], "") == []
+
+
+@pytest.fixture(scope="module")
+def parts(
+    kafka: Settings, clickhouse: Settings, triton: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Real Kafka, ClickHouse and Triton; Milvus inside this process, as other tests use the server's collections."""
+    path = tmp_path_factory.mktemp("milvus") / "vision.db"
+    yield replace(kafka, milvus=str(path), image_folders="examples")
+
+
+@pytest.fixture
+async def engine(parts: Settings) -> AsyncIterator[Engine]:
+    made = make_engine(parts)
+    await migrate(made.events)
+    yield made
+    await made.outputs.close()
+    for part in (made.models, made.vectors, made.events):
+        await part.close()
+
+
+@pytest.fixture
+def said(parts: Settings) -> Iterator[Any]:
+    """Messages that came to a topic since the test began."""
+    consumers: dict[str, Consumer] = {}
+
+    def listen(topic: str) -> None:
+        consumer = Consumer(
+            {"bootstrap.servers": parts.kafka_bootstrap, "group.id": f"said-{topic}", "enable.auto.commit": False}
+        )
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ends = [
+            TopicPartition(topic, number, consumer.get_watermark_offsets(TopicPartition(topic, number))[1])
+            for number in partitions
+        ]
+        consumer.assign(ends)
+        consumers[topic] = consumer
+
+    def read(topic: str, count: int) -> list[bytes]:
+        """The next ``count`` messages, and none beyond them."""
+        messages = consumers[topic].consume(count, timeout=20)
+        assert not consumers[topic].consume(1, timeout=0.3)
+        return [message.value() for message in messages]
+
+    for topic in ("pin.understood", "dead.letters"):
+        listen(topic)
+    yield read
+    for consumer in consumers.values():
+        consumer.close()
+
+
+def inline(name: str) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode((PHOTOS / name).read_bytes()).decode()
+
+
+def accepted(number: int, version: int, image: str | None = None, **fields: Any) -> AcceptedPin:
+    return AcceptedPin(pin=number, version=version, image=image, pinner=1, board=2, **fields)
+
+
+def batch(*pins: AcceptedPin | bytes) -> Records:
+    values: list[bytes | None] = [pin if isinstance(pin, bytes) else msgspec.json.encode(pin) for pin in pins]
+    count = len(values)
+    source = Source("pins.accepted", 0, 100, 99 + count)
+    return Records(source, np.arange(100, 100 + count), np.full(count, 1_750_000_000_000), values)
+
+
+async def vector_row(engine: Engine, pin: int) -> tuple[int, str, int]:
+    """(version, encoder, dimensions) of ClickHouse's row."""
+    rows = await engine.events.query(
+        "SELECT version, encoder_version AS encoder, length(vector) AS width FROM pin_vectors FINAL"
+        " WHERE pin = {pin:Int64}",
+        {"pin": pin},
+    )
+    return int(rows["version"][0]), str(rows["encoder"][0]), int(rows["width"][0])
+
+
+async def object_rows(engine: Engine, pin: int) -> list[tuple[int, int, str, float]]:
+    rows = await engine.events.query(
+        "SELECT object, version, label, confidence FROM objects FINAL WHERE pin = {pin:Int64} ORDER BY confidence DESC",
+        {"pin": pin},
+    )
+    columns = (rows[name].tolist() for name in ("object", "version", "label", "confidence"))
+    return list(zip(*columns, strict=True))
+
+
+async def held(engine: Engine, collection: str, *ids: int) -> set[int]:
+    return set(await engine.vectors.fetch(collection, np.array(ids, np.int64)))
+
+
+def object_ids(pin: int) -> list[int]:
+    return [combined_id("object", pin, index) for index in range(understanding.MOST_OBJECTS)]
+
+
+@pytest.mark.real
+async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: Engine, said: Any) -> None:
+    pin = 710_001
+    assert (
+        await vision.handle(engine, batch(accepted(pin, 10, f"file:examples/sample/photos/{PERSON}", title="Trousers")))
+        == []
+    )
+
+    (message,) = map(json.loads, said("pin.understood", 1))
+    assert (message["pin"], message["version"], message["encoder"], message["detector"]) == (pin, 10, "1", "1")
+    assert not message["deleted"] and message["annotations"][-1] == "trousers"
+    labels = [found["label"] for found in message["objects"]]
+    assert "person" in labels
+    assert [found["object"] for found in message["objects"]] == object_ids(pin)[: len(labels)]
+    stored = await object_rows(engine, pin)
+    assert [(row[0], row[1], row[2]) for row in stored] == [
+        (found["object"], 10, found["label"]) for found in message["objects"]
+    ]
+    assert await vector_row(engine, pin) == (10, "1", 1280)
+    assert await held(engine, "pins", pin) == {pin}
+    assert await held(engine, "objects", *object_ids(pin)) == {found["object"] for found in message["objects"]}
+    cached, found = engine.vector_cache.held(np.array([pin]))
+    assert found.all() and abs(float(np.linalg.norm(cached[0].astype(np.float32))) - 1) < 1e-2
+
+    # A newer version with another picture replaces the vector, and repeating it changes nothing.
+    before = (await engine.vectors.fetch("pins", np.array([pin])))[pin]
+    for _ in range(2):
+        assert await vision.handle(engine, batch(accepted(pin, 20, inline(HAT)))) == []
+    messages = [json.loads(value) for value in said("pin.understood", 2)]
+    assert [message["version"] for message in messages] == [20, 20]
+    after = (await engine.vectors.fetch("pins", np.array([pin])))[pin]
+    assert float(before @ after) < 0.99
+    current = {found["object"] for found in messages[0]["objects"]}
+    assert await held(engine, "objects", *object_ids(pin)) == current
+    assert {row[0] for row in await object_rows(engine, pin) if row[1] == 20} == current
+    assert await vector_row(engine, pin) == (20, "1", 1280)
+
+    # A deletion leaves tombstones and nothing to be found.
+    assert await vision.handle(engine, batch(accepted(pin, 30, deleted=True))) == []
+    (message,) = map(json.loads, said("pin.understood", 1))
+    assert message["deleted"] and message["objects"] == []
+    assert await held(engine, "pins", pin) == set()
+    assert await held(engine, "objects", *object_ids(pin)) == set()
+    assert await vector_row(engine, pin) == (30, "", 0)
+    assert {(row[1], row[2], row[3]) for row in await object_rows(engine, pin)} == {(30, "", 0.0)}
+    assert not engine.vector_cache.held(np.array([pin]))[1].any()
+
+
+@pytest.mark.real
+async def test_bad_pins_are_set_aside_and_their_neighbours_are_understood(engine: Engine, said: Any) -> None:
+    photo = (PHOTOS / OTHER_PERSON).read_bytes()
+    pins = [
+        accepted(720_001, 1, inline(PERSON)),
+        accepted(720_002, 1, "file:///etc/hostname"),
+        accepted(720_003, 1, "data:image/jpeg;base64," + base64.b64encode(photo[: len(photo) // 2]).decode()),
+        accepted(720_004, 1, "http://127.0.0.1:9/x.jpg"),
+        accepted(720_005, 1, "data:image/png;base64," + base64.b64encode(b"no picture at all").decode()),
+        accepted(720_006, 1, "file:examples/sample/photos/none.jpg"),
+        accepted(720_007, 1, inline(OTHER_PERSON)),
+        accepted(720_008, 1, None),
+    ]
+    rejects = await vision.handle(engine, batch(*pins, b"{not json", b'{"pin": "x", "version": 1}'))
+    assert {reject.offset: str(reject.reason) for reject in rejects} == {
+        101: "image_forbidden_path", 102: "image_truncated", 103: "image_private_address", 104: "image_not_an_image",
+        105: "image_missing", 108: "bad_json", 109: "wrong_type",
+    }  # fmt: skip
+    letters = [decode_dead_letter(value) for value in said("dead.letters", 7)]
+    assert {letter.offset: letter.reason for letter in letters} == {one.offset: str(one.reason) for one in rejects}
+    understood = {message["pin"] for message in map(json.loads, said("pin.understood", 3))}
+    assert understood == {720_001, 720_007, 720_008}  # a pin without a picture is no error
+    assert await held(engine, "pins", *(pin.pin for pin in pins)) == {720_001, 720_007}
+
+
+@pytest.mark.real
+async def test_a_version_whose_picture_is_bad_does_not_keep_the_old_vector(engine: Engine, said: Any) -> None:
+    pin = 730_001
+    await vision.handle(engine, batch(accepted(pin, 1, inline(PERSON))))
+    await vision.handle(engine, batch(accepted(pin, 2, "data:image/png;base64,AAAA")))
+    assert await held(engine, "pins", pin) == set()
+    assert await vector_row(engine, pin) == (2, "", 0)
+    assert len(said("pin.understood", 1)) == 1
+
+
+@pytest.mark.real
+async def test_only_the_last_version_in_a_batch_is_looked_at(engine: Engine, said: Any) -> None:
+    pin = 740_001
+    await vision.handle(
+        engine, batch(accepted(pin, 1, inline(PERSON)), accepted(pin, 2, inline(HAT)), accepted(pin, 3, deleted=True))
+    )
+    (message,) = map(json.loads, said("pin.understood", 1))
+    assert (message["version"], message["deleted"]) == (3, True)
+    assert await held(engine, "pins", pin) == set()
+
+
+@pytest.mark.real
+async def test_pins_wait_for_a_model_that_is_gone_and_are_never_dropped(
+    engine: Engine, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton at an address where nobody listens; after a while it is back at its own."""
+    pin, away = 750_001, make_engine(replace(engine.settings, triton="127.0.0.1:9"))
+    await away.outputs.close()
+    here = engine.models
+    monkeypatch.setattr(engine, "models", away.models)
+    task = asyncio.create_task(vision.handle(engine, batch(accepted(pin, 1, inline(PERSON)))))
+    await asyncio.sleep(1.5)
+    assert not task.done()
+    with pytest.raises(StoreUnavailable):
+        await away.models.versions()
+    away.models._address = here._address  # type: ignore[attr-defined]
+    await away.models._client.close()  # type: ignore[attr-defined]
+    away.models._client = None  # type: ignore[attr-defined]
+    assert await asyncio.wait_for(task, 60) == []
+    assert await held(engine, "pins", pin) == {pin}
+    await away.models.close()
+    assert len(said("pin.understood", 1)) == 1
+
+
+@pytest.mark.real
+async def test_looking_finds_a_pin_by_its_picture(engine: Engine) -> None:
+    """The vectors in Milvus are those of the pictures: a photo scaled down finds its own pin first."""
+    files = sorted(PHOTOS.glob("*.jpg"))[::40][:8]
+    pins = [accepted(760_000 + at, 1, f"file:{file.relative_to(PROJECT)}") for at, file in enumerate(files)]
+    assert await vision.handle(engine, batch(*pins)) == []
+    smaller = [np.asarray(Image.open(file).convert("RGB").resize((128, 160))) for file in files]
+    found = await engine.vectors.search("pins", await engine.models.encode(smaller), 1)
+    assert found.ids[:, 0].tolist() == [pin.pin for pin in pins]
+    assert (found.scores[:, 0] > 0.8).all()
