@@ -73,7 +73,7 @@ def decode_engagement(records: Records) -> Decoded[Engagement]:
 
 
 def decode_events(records: Records) -> Decoded[list[tuple[int, int, Event]]]:
-    """Decode records of ``pins``, ``pins.accepted`` or ``pinners`` to ``(offset, logged, event)`` in offset order.
+    """Decode records of ``pins`` or ``pinners`` to ``(offset, logged, event)`` in offset order.
 
     Every id in an event is an integer, ``event_id`` included; a pin's ``domain`` is filled in from its link.
 

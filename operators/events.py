@@ -131,6 +131,4 @@ EVENTS: dict[str, type[Event]] = {
     "impressions": ImpressionEvent,
     "pinners": PinnerEvent,
 }
-#: The topics that the engine reads: those above, and the pins that the catalogue accepted, for vision.
-READ: dict[str, type[Event]] = {**EVENTS, "pins.accepted": PinEvent}
 ENGAGEMENT_TOPICS = ("saves", "clicks", "impressions")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Records, Reject
-from operators.events import READ, VERSION, Event, PinnerEvent
+from operators.events import EVENTS, VERSION, Event, PinnerEvent
 from operators.rejection import Reason, Warned
 
 #: How far, in milliseconds, an event's time may be after the broker's time for it.
@@ -42,8 +42,8 @@ def _without_unknown_fields(event: type[Event]) -> type[Event]:
     )
 
 
-_lenient = {topic: msgspec.json.Decoder(event) for topic, event in READ.items()}
-_exact = {topic: msgspec.json.Decoder(_without_unknown_fields(event)) for topic, event in READ.items()}
+_lenient = {topic: msgspec.json.Decoder(event) for topic, event in EVENTS.items()}
+_exact = {topic: msgspec.json.Decoder(_without_unknown_fields(event)) for topic, event in EVENTS.items()}
 
 
 class Parsed(NamedTuple):
@@ -59,7 +59,7 @@ class Parsed(NamedTuple):
 
 
 def parse(records: Records) -> Parsed:
-    """Decode and check records of one of the topics in ``operators.events.READ``.
+    """Decode and check records of one of the topics in ``operators.events.EVENTS``.
 
     Raises:
         KeyError: the topic carries none of these events.

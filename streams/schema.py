@@ -6,15 +6,18 @@ from typing import Any
 
 import msgspec
 
+from operators.accepted import AcceptedPin
 from operators.events import EVENTS
 from operators.slate.slate import Slate
+from operators.understood import UnderstoodPin
 from streams.dead_letters import DeadLetter
 from streams.settings import PROJECT
 
-#: Topic → what its messages are. ``pins.accepted`` carries pins as they came.
+#: Topic → what its messages are.
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     **EVENTS,
-    "pins.accepted": EVENTS["pins"],
+    "pins.accepted": AcceptedPin,
+    "pin.understood": UnderstoodPin,
     "feed.candidates": Slate,
     "dead.letters": DeadLetter,
 }

@@ -214,12 +214,6 @@ def test_pins_and_pinners_come_with_integer_ids_and_domain() -> None:
     assert [event.event_id == pinner.event_id for _, _, event in again] == [True, False]
 
 
-def test_an_accepted_pin_reads_as_it_was() -> None:
-    ((_, _, pin),) = decode_events(records("pins", [message(PIN)])).good
-    ((_, _, accepted),) = decode_events(records("pins.accepted", [message(PIN)])).good
-    assert accepted == pin
-
-
 def test_other_topics_are_refused() -> None:
     with pytest.raises(ValueError, match="not 'pins'"):
         decode_engagement(records("pins", []))

@@ -11,7 +11,7 @@ import pytest
 
 from operators.batch import Records, Reject, Source
 from operators.decode import decode_engagement, decode_events
-from operators.events import ENGAGEMENT_TOPICS, EVENTS, READ, SaveEvent
+from operators.events import ENGAGEMENT_TOPICS, EVENTS, SaveEvent
 from operators.rejection import SENTENCES, Reason, Warned
 from streams import schema
 from streams.dead_letters import MAX_VALUE, decode_dead_letter, encode_dead_letter
@@ -41,7 +41,7 @@ def test_every_topic_has_an_example_and_a_row() -> None:
 
 @pytest.mark.parametrize(("topic", "example"), EXAMPLES)
 def test_the_engine_reads_every_example(topic: str, example: str) -> None:
-    if topic not in READ:
+    if topic not in EVENTS:
         MESSAGE_OF[topic].decode(example)
         return
     logged = np.array([1_770_000_600_000])
@@ -62,8 +62,6 @@ def test_every_example_shows_fields_that_exist_and_fits_the_schema(topic: str, e
 @pytest.mark.parametrize("topic", schema.MESSAGES)
 def test_every_field_is_explained(topic: str) -> None:
     section = DOCUMENT.partition(f"### `{topic}`\n")[2].partition("\n### ")[0]
-    if topic == "pins.accepted":
-        return
     common = {"time", "event_id", "v"} if topic in EVENTS else set()
     for field in msgspec.structs.fields(schema.MESSAGES[topic]):
         assert field.encode_name in common or f"`{field.encode_name}`" in section, field.encode_name
