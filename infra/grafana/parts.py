@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models.units import BytesIEC, Microseconds, Milliseconds, RequestsPerSecond, Seconds, Short
+from grafana_foundation_sdk.models.units import (
+    BytesIEC,
+    Microseconds,
+    Milliseconds,
+    PercentUnit,
+    RequestsPerSecond,
+    Seconds,
+    Short,
+)
 
 from infra.grafana.panels import dashboard, lines, p, rate
 
@@ -48,6 +56,18 @@ def build() -> Dashboard:
                 "Per second.",
                 RequestsPerSecond,
                 {"{{model}}": rate("nv_inference_request_failure", "model")},
+            ),
+            lines(
+                "Triton: GPU",
+                "Share of the time at work.",
+                PercentUnit,
+                {"{{gpu_uuid}}": "max by (gpu_uuid) (nv_gpu_utilization)"},
+            ),
+            lines(
+                "Triton: GPU memory",
+                "In use.",
+                BytesIEC,
+                {"{{gpu_uuid}}": "max by (gpu_uuid) (nv_gpu_memory_used_bytes)"},
             ),
             lines(
                 "Milvus: requests",

@@ -170,9 +170,12 @@ def _configuration(folder: Path, targets: dict[str, str]) -> Path:
 def test_a_panel_over_prometheus_finds_its_series(prometheus: str, query: Query) -> None:
     expression = query.target["expr"].replace("$__rate_interval", WINDOW)
     assert "$__" not in expression
-    until = time.monotonic() + PATIENCE
+    has_gpu = shutil.which("nvidia-smi") is not None
+    until = time.monotonic() + (PATIENCE if has_gpu or "nv_gpu_" not in expression else 0)
     while not (drawn := _series(prometheus, expression)) and time.monotonic() < until:
         time.sleep(0.5)
+    if "nv_gpu_" in expression and not has_gpu:
+        pytest.skip("no GPU here; Prometheus took the query")
     assert drawn, f"{expression} gives no number"
     labels = set(re.findall(r"{{(\w+)}}", query.target["legendFormat"]))
     for series in drawn:
