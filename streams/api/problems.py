@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: No answer takes longer than this, in seconds.
-TIMEOUT = 10.0
+TIMEOUT = 20.0
 
 
 class ProblemDocument(msgspec.Struct, kw_only=True):

@@ -14,7 +14,7 @@ import click
 
 from streams.settings import Settings
 
-TIMEOUT = 15.0
+TIMEOUT = 25.0
 
 
 def ask(*path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
