@@ -26,7 +26,7 @@ from tests.clickhouse_process import EmbeddedServer, engagement, token
 
 pytestmark = pytest.mark.real
 
-#: Raise it to look longer: PINSTREAM_KILLS=200 takes a few minutes.
+#: Raise it to look longer: PINSTREAM_KILLS=200 pytest --timeout 0 takes some ten minutes.
 KILLS = int(os.environ.get("PINSTREAM_KILLS", "6"))
 VIEWS = 6
 
