@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --require-hashes --python
 
-.PHONY: setup test lint demo bench up down clean
+.PHONY: setup test lint demo bench train-ranker up down clean
 
 setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
@@ -48,6 +48,16 @@ demo: setup
 
 bench: setup
 	$(BIN)/pinstream bench
+
+# The ranker anew, from the sample: vectors by Triton's encoder, point-in-time rows, version 1 of the model.
+SAMPLE := examples/sample
+ROWS := .pinstream/training
+train-ranker: setup
+	$(BIN)/pinstream up triton
+	$(BIN)/python -m training.ranker_vectors $(SAMPLE)/pins.jsonl.zst --out $(ROWS)/vectors.npz
+	$(BIN)/python -m training.ranker_rows $(SAMPLE)/pins.jsonl.zst $(SAMPLE)/pinners.jsonl.zst $(SAMPLE)/traffic.jsonl.zst \
+	    --vectors $(ROWS)/vectors.npz --out $(ROWS)/rows.npz
+	.venv-models/bin/python -m training.ranker $(ROWS)/rows.npz --version 1
 
 up: setup
 	$(BIN)/pinstream up

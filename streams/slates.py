@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from streams.slate_sources import SOURCES, Ask
 from streams.slate_stages import Stages
 from streams.vector_cache import Halves
 
+T = TypeVar("T")
 #: JSON of a slate for the topic ``feed.candidates``, and columns of many for the table ``slates``.
 encode_slate, slate_rows = encode, rows
 
@@ -78,17 +80,13 @@ async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices
         found = await _found(engine, asks, choices, stages)
         sources.went_out = [sum(len(each[row]) for each in found.values()) for row in range(len(requests))]
     with stages.stage("filters", sources.went_out) as filters:
-        drafts = [
-            _draft(engine, request, ask, {name: each[row] for name, each in found.items()}, choices)
-            for row, (request, ask) in enumerate(zip(requests, asks, strict=True))
-        ]
+        proposed = [{name: each[row] for name, each in found.items()} for row in range(len(requests))]
+        drafts = await _in_turns(partial(_draft, engine, choices), requests, asks, proposed)
         filters.went_out = [len(draft.candidates) for draft in drafts]
     with stages.stage("features", filters.went_out):
         everything = np.concatenate([draft.candidates.pins for draft in drafts])
         await stages.within("vectors", choices.vectors_seconds, engine.vector_cache.load(everything))
-        for draft in drafts:
-            draft.vectors, draft.understood = engine.vector_cache.held(draft.candidates.pins)
-        known = joined([_signals(engine, draft) for draft in drafts])
+        known = joined(await _in_turns(partial(_signals, engine), drafts))
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, features(known), choices, stages)
         parts = _parts(drafts)
@@ -97,7 +95,7 @@ async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices
         else:
             scores = [utility(probabilities[part], choices.weights) for part in parts]
     with stages.stage("ordering", filters.went_out) as ordering:
-        placed = [_placed(draft, own, choices) for draft, own in zip(drafts, scores, strict=True)]
+        placed = await _in_turns(partial(_placed, engine, choices), drafts, scores)
         ordering.went_out = [len(rows) for rows in placed]
     emitted = int(time.time() * 1000)
     slates: list[Slate] = []
@@ -126,7 +124,7 @@ async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: 
     return {name: answer for name, answer in zip(SOURCES, answers, strict=True) if answer is not None}
 
 
-def _draft(engine: Engine, request: SlateRequest, ask: Ask, found: dict[str, Found], choices: Choices) -> _Draft:
+def _draft(engine: Engine, choices: Choices, request: SlateRequest, ask: Ask, found: dict[str, Found]) -> _Draft:
     """What may be shown. A slate that would be short is filled with popular pins, then with repeats."""
     candidates = merge(found, choices.candidates)
     popular = not any(len(found[name]) for name in PERSONAL if name in found)
@@ -169,6 +167,7 @@ def _question(engine: Engine, pinner: int, pins: Ints) -> Question:
 
 
 def _signals(engine: Engine, draft: _Draft) -> Signals:
+    draft.vectors, draft.understood = engine.vector_cache.held(draft.candidates.pins)
     return signals(
         engine.state, draft.ask, draft.candidates, draft.owners, draft.domains, draft.vectors, draft.understood
     )
@@ -189,16 +188,28 @@ async def _ranked(
     return probabilities, {name: version for name, version in versions.items() if name in ("ranker", "encoder")}
 
 
-def _placed(draft: _Draft, scores: Floats, choices: Choices) -> NDArray[np.intp]:
-    return order(
-        scores,
-        draft.vectors,
-        draft.owners,
-        draft.domains,
+def _placed(engine: Engine, choices: Choices, draft: _Draft, scores: Floats) -> NDArray[np.intp]:
+    # A pin that was deleted while the ranker was asked must not go out.
+    rows = np.flatnonzero(~engine.state.catalogue.is_deleted(draft.candidates.pins))
+    chosen = order(
+        scores[rows],
+        draft.vectors[rows],
+        draft.owners[rows],
+        draft.domains[rows],
         seed=_seed(draft.request),
         ordering=choices.ordering,
-        last=draft.repeats,
+        last=draft.repeats[rows],
     )
+    return rows[chosen]
+
+
+async def _in_turns(work: Callable[..., T], *columns: Sequence[Any]) -> list[T]:
+    """``work`` of each row; whatever else this worker does has its turn in between."""
+    out: list[T] = []
+    for row in zip(*columns, strict=True):
+        out.append(work(*row))
+        await asyncio.sleep(0)
+    return out
 
 
 def _parts(drafts: Sequence[_Draft]) -> list[slice]:

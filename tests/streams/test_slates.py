@@ -143,6 +143,18 @@ async def test_a_source_with_a_bug_is_named_and_the_rest_goes_on(engine, monkeyp
     assert slate.degraded == ["source.trending"] and len(slate.items) == 10
 
 
+async def test_a_pin_deleted_while_the_ranker_is_asked_does_not_go_out(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    gone = (await slate_of(engine)).items[0].pin
+    engine.models.waits = 0.2
+    building = asyncio.ensure_future(slate_of(engine))
+    while not engine.models.calls > 1:
+        await asyncio.sleep(0)
+    engine.state.apply_pins([(9_999, PinEvent(type="deleted", pin=gone, time=NOW))])
+    slate = await building
+    assert gone not in pins_of(slate) and len(slate.items) == 10 and slate.degraded == []
+
+
 async def test_stages_account_for_every_candidate(engine):
     act(engine, ANN, Kind.SAVE, 100)
     slate = await slate_of(engine)
