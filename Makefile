@@ -53,7 +53,7 @@ bench: setup
 SAMPLE := examples/sample
 ROWS := .pinstream/training
 train-ranker: setup
-	$(BIN)/pinstream up triton
+	$(BIN)/pinstream up
 	$(BIN)/python -m training.ranker_vectors $(SAMPLE)/pins.jsonl.zst --out $(ROWS)/vectors.npz
 	$(BIN)/python -m training.ranker_rows $(SAMPLE)/pins.jsonl.zst $(SAMPLE)/pinners.jsonl.zst $(SAMPLE)/traffic.jsonl.zst \
 	    --vectors $(ROWS)/vectors.npz --out $(ROWS)/rows.npz

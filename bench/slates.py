@@ -1,7 +1,7 @@
 """How fast slates are made from 1,000 candidates each: ``python -m bench.slates``. A table, and a line of JSON.
 
 Without ``--triton`` the ranker is a fixed matrix product in the same process, so that the figures are those of the
-engine's own stages on one core; with it, the ranker is the one that Triton serves (``pinstream up triton``).
+engine's own stages on one core; with it, the ranker is the one that Triton serves (``pinstream up``).
 Milvus has a benchmark of its own: here each pin's neighbours are drawn beforehand and only looked up.
 """
 

@@ -1,6 +1,6 @@
 """Vectors of pins whose images are files, for the ranker's relevance features: asks the encoder that Triton serves.
 
-pinstream up triton
+pinstream up
 python -m training.ranker_vectors PINS… --out vectors.npz
 """
 
