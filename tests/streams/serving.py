@@ -90,7 +90,9 @@ def records(topic: str, *events: dict) -> Records:
     """Events as Kafka would deliver them."""
     n = len(events)
     logged = np.full(n, NOW, np.int64)
-    return Records(Source(topic, PARTITION, 0, n - 1), np.arange(n), logged, [msgspec.json.encode(event) for event in events])
+    return Records(
+        Source(topic, PARTITION, 0, n - 1), np.arange(n), logged, [msgspec.json.encode(event) for event in events]
+    )
 
 
 def remember(state: HotState, topic: str, *events: dict) -> None:

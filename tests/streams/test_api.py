@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import openapi_spec_validator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.api import openapi
+from streams.api import feed, openapi
 from streams.api.health import rung
 from streams.api.server import ApiServer
 from streams.engine import Engine
 from streams.opening import close_engine
 from streams.settings import PROJECT
-from tests.streams.serving import NOW, make_engine, nowhere, pin, remember, serving
+from tests.streams.serving import NOW, free_port, make_engine, nowhere, pin, remember, serving
 
 
 @pytest.fixture
@@ -265,3 +266,26 @@ async def test_openapi_and_the_routes_agree(engine: Engine):
     }
     described = {(method, path) for path, methods in openapi.document()["paths"].items() for method in methods}
     assert routes == described
+
+
+async def test_stopping_lets_requests_finish(engine: Engine, monkeypatch):
+    arrived, build = asyncio.Event(), feed.build
+
+    async def slowly(*arguments) -> feed.Feed:
+        arrived.set()
+        await asyncio.sleep(0.3)
+        return await build(*arguments)
+
+    monkeypatch.setattr(feed, "build", slowly)
+    port = free_port()
+    monkeypatch.setenv("PINSTREAM_PORT_API", str(port))
+    server = ApiServer(engine)
+    await server.start()
+    async with aiohttp.ClientSession() as client:
+        asked = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/v1/feed/7"))
+        await arrived.wait()
+        await server.stop()
+        async with await asked as response:
+            assert response.status == 200 and (await response.json())["items"]
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client.get(f"http://127.0.0.1:{port}/health")
