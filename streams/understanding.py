@@ -16,7 +16,7 @@ from operators.rejection import Reason
 from streams.engine import Engine
 from streams.images.fitting import Pixels, crop
 from streams.images.rejection import ImageRejected
-from streams.stores.protocols import Detection, Models
+from streams.stores.protocols import Detection, EventStore, Models, VectorStore
 
 Vector = NDArray[np.float32]
 
@@ -107,40 +107,49 @@ async def record(engine: Engine, understandings: Sequence[Understanding], encode
     Raises:
         StoreUnavailable: Milvus or ClickHouse is gone; the same call may be repeated.
     """
+    with engine.metrics.store("milvus", "record"):
+        await _record_vectors(engine.vectors, understandings)
+    with engine.metrics.store("clickhouse", "record"):
+        await _record_rows(engine.events, understandings, encoder)
+    engine.vector_cache.drop(_ids([one for one in understandings if one.vector is None]))
+    engine.vector_cache.put({one.pin.pin: one.vector for one in understandings if one.vector is not None})
+
+
+async def _record_vectors(vectors: VectorStore, understandings: Sequence[Understanding]) -> None:
     seen = [one for one in understandings if one.vector is not None]
-    blind = _ids([one for one in understandings if one.vector is None])
-    if len(blind):
-        await engine.vectors.delete("pins", blind)
+    blind = [one for one in understandings if one.vector is None]
+    if blind:
+        await vectors.delete("pins", _ids(blind))
     # By id, as ids follow from the pin: finding them by pin would wait for Milvus to catch up with itself.
     kept = {found.object for one in seen for found in one.objects}
     slots = (combined_id("object", one.pin.pin, index) for one in understandings for index in range(MOST_OBJECTS))
-    await engine.vectors.delete("objects", np.array([slot for slot in slots if slot not in kept], np.int64))
-    if seen:
-        vectors = np.array([one.vector for one in seen], np.float32)
-        await engine.vectors.prepare(vectors.shape[1])
-        await engine.vectors.upsert("pins", _ids(seen), vectors, {"version": _versions(seen)})
+    await vectors.delete("objects", np.array([slot for slot in slots if slot not in kept], np.int64))
+    if not seen:
+        return
+    whole = np.array([one.vector for one in seen], np.float32)
+    await vectors.prepare(whole.shape[1])
+    await vectors.upsert("pins", _ids(seen), whole, {"version": _versions(seen)})
     rows = _object_rows(seen)
-    if rows["object"]:
-        ids = np.array(rows["object"], np.int64)
-        vectors = np.array([found.vector for one in seen for found in one.objects], np.float32)
-        fields = {name: np.array(values) for name, values in rows.items() if name != "object"}
-        await engine.vectors.upsert("objects", ids, vectors, fields)
+    if kept:
+        ids = np.array(rows.pop("object"), np.int64)
+        crops = np.array([found.vector for one in seen for found in one.objects], np.float32)
+        await vectors.upsert("objects", ids, crops, {name: np.array(values) for name, values in rows.items()})
 
-    gone = await _tombstones(engine, [one.pin for one in understandings if one.pin.deleted])
+
+async def _record_rows(events: EventStore, understandings: Sequence[Understanding], encoder: str) -> None:
+    rows = _object_rows(understandings)
+    gone = await _tombstones(events, [one.pin for one in understandings if one.pin.deleted])
     rows = {name: values + gone[name] for name, values in rows.items()}
     if rows["object"]:
-        await engine.events.insert("objects", rows)
+        await events.insert("objects", rows)
     columns = {
         "pin": _ids(understandings),
         "version": _versions(understandings),
-        "encoder_version": [encoder] * len(understandings),
         # Empty where there is none: the tombstone of an earlier one.
+        "encoder_version": ["" if one.vector is None else encoder for one in understandings],
         "vector": [[] if one.vector is None else one.vector.tolist() for one in understandings],
     }
-    await engine.events.insert("pin_vectors", columns)
-
-    engine.vector_cache.drop(blind)
-    engine.vector_cache.put({one.pin.pin: one.vector for one in seen if one.vector is not None})
+    await events.insert("pin_vectors", columns)
 
 
 def _object_rows(understandings: Sequence[Understanding]) -> dict[str, list[object]]:
@@ -157,13 +166,13 @@ def _object_rows(understandings: Sequence[Understanding]) -> dict[str, list[obje
     return rows
 
 
-async def _tombstones(engine: Engine, pins: list[AcceptedPin]) -> dict[str, list[object]]:
+async def _tombstones(events: EventStore, pins: list[AcceptedPin]) -> dict[str, list[object]]:
     """Rows that take the place of every object of deleted pins: no label, no box, the deletion's version."""
     versions = {pin.pin: pin.version for pin in pins}
     rows: dict[str, list[object]] = {name: [] for name in _object_rows([])}
     if not versions:
         return rows
-    held = await engine.events.query(
+    held = await events.query(
         "SELECT DISTINCT object, pin FROM objects WHERE has({pins:Array(Int64)}, pin)", {"pins": list(versions)}
     )
     if not held:

@@ -10,6 +10,7 @@ import msgspec
 
 from operators.accepted import AcceptedPin
 from operators.batch import Records, Reject
+from operators.identity import MAX_ID
 from operators.rejection import Reason
 from operators.understood import UnderstoodObject, UnderstoodPin, annotate
 from streams.commit import send_dead_letters
@@ -17,11 +18,21 @@ from streams.engine import Engine
 from streams.images.load import load_images
 from streams.images.rejection import ImageRejected
 from streams.persist import persist
+from streams.stores.protocols import StoreUnavailable
 from streams.understanding import Understanding, record, understand
 
 UNDERSTOOD = "pin.understood"
 #: Pins whose pictures are in memory at once.
 CHUNK = 32
+
+#: What decoding raises, the narrower first, and what that means.
+UNREADABLE: dict[type[Exception], Reason] = {
+    msgspec.ValidationError: Reason.WRONG_TYPE,
+    msgspec.DecodeError: Reason.BAD_JSON,
+    UnicodeDecodeError: Reason.BAD_UTF8,
+    RecursionError: Reason.BAD_JSON,
+    OverflowError: Reason.BAD_ID,
+}
 
 _decoder = msgspec.json.Decoder(AcceptedPin)
 
@@ -62,8 +73,13 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
         # Deletions alone need no model.
         versions = {"detector": "", "encoder": ""}
         if any(not (image is None or isinstance(image, ImageRejected)) for image in images):
-            versions |= await persist("asking for the models", engine.models.versions, metrics)
-        understood = await persist("understanding pins", partial(understand, engine.models, pins, images), metrics)
+            versions = await persist("asking for the models", partial(_versions, engine), metrics)
+
+        async def look() -> list[Understanding]:
+            with metrics.store("triton", "understand"):
+                return await understand(engine.models, pins, images)
+
+        understood = await persist("understanding pins", look, metrics)
     with metrics.batch_step(topic, "stores"):
         await persist("recording pins", partial(record, engine, understood, versions["encoder"]), metrics)
     now = int(time.time() * 1000)
@@ -75,6 +91,13 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
     return understood
 
 
+async def _versions(engine: Engine) -> dict[str, str]:
+    versions = await engine.models.versions()
+    if missing := {"detector", "encoder"} - versions.keys():
+        raise StoreUnavailable("triton", f"no version of {' and '.join(sorted(missing))} is ready")
+    return versions
+
+
 def _decode(records: Records) -> tuple[list[tuple[int, AcceptedPin]], list[Reject]]:
     """The last version of each pin with its row in the batch, and what cannot be read."""
     latest: dict[int, tuple[int, AcceptedPin]] = {}
@@ -82,10 +105,11 @@ def _decode(records: Records) -> tuple[list[tuple[int, AcceptedPin]], list[Rejec
     for row, value in enumerate(records.values):
         try:
             pin = _decoder.decode(value or b"")
-        except msgspec.ValidationError as error:
-            rejects.append(_reject(records, row, Reason.WRONG_TYPE, str(error)))
-        except msgspec.DecodeError as error:
-            rejects.append(_reject(records, row, Reason.BAD_JSON, str(error)))
+            if not (1 <= pin.pin <= MAX_ID and abs(pin.version) <= MAX_ID):
+                raise OverflowError(f"pin {pin.pin} or version {pin.version} is out of range")
+        except tuple(UNREADABLE) as error:
+            reason = next(reason for kind, reason in UNREADABLE.items() if isinstance(error, kind))
+            rejects.append(_reject(records, row, reason, str(error)))
         else:
             if pin.pin not in latest or pin.version >= latest[pin.pin][1].version:
                 latest[pin.pin] = row, pin

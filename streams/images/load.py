@@ -11,8 +11,8 @@ from streams.images.fitting import Pixels
 from streams.images.rejection import ImageRejected
 from streams.settings import Settings
 
-#: Fetches under way at once: a slow host holds up itself, not the others.
-AT_ONCE = 32
+#: Images under way at once: enough that a slow host holds up few others, few enough to be held in memory.
+AT_ONCE = 16
 
 
 async def load_images(settings: Settings, references: Sequence[str | None]) -> list[Pixels | ImageRejected | None]:

@@ -79,7 +79,8 @@ class TritonModels:
         found = await self._each("encoder", images, self._vectors)
         width = next((len(vector) for vector in found if vector is not None), 0)
         refused = np.full(width, np.nan, np.float32)
-        return np.array([refused if vector is None else vector for vector in found], np.float32).reshape(len(images), width)
+        rows = [refused if vector is None else vector for vector in found]
+        return np.array(rows, np.float32).reshape(len(images), width)
 
     async def rank(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, F)`` features → ``(n, 4)`` probabilities, in one request as far as the model's batch allows."""

@@ -26,6 +26,7 @@ from streams.dead_letters import decode_dead_letter
 from streams.engine import Engine
 from streams.settings import PROJECT, Settings
 from streams.stores.protocols import StoreUnavailable
+from streams.stores.triton import TritonModels
 from tests.streams.serving import make_engine
 
 PHOTOS = PROJECT / "examples" / "sample" / "photos"
@@ -42,6 +43,30 @@ def test_annotations_are_what_was_seen_then_the_title() -> None:
         "leute",
     ]
     assert annotate([], "") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "bad_json"),
+        (b"", "bad_json"),
+        (b"[]", "wrong_type"),
+        (b'{"pin": 1}', "wrong_type"),
+        (b'{"pin": "1", "version": 1}', "wrong_type"),
+        (b'{"pin": 0, "version": 1}', "bad_id"),
+        (b'{"pin": 9223372036854775808, "version": 1}', "bad_id"),
+        (b'{"pin": 1, "version": 1, "title": "\xff"}', "bad_utf8"),
+        (b'{"pin": 1, "version": 1, "x": ' + b"[" * 100_000, "bad_json"),
+    ],
+)
+def test_what_cannot_be_read_is_set_aside(value: bytes | None, reason: str) -> None:
+    good = accepted(5, 1)
+    source = Source("pins.accepted", 0, 7, 8)
+    pins, rejects = vision._decode(
+        Records(source, np.array([7, 8]), np.array([1, 2]), [value, msgspec.json.encode(good)])
+    )
+    assert pins == [(1, good)]
+    assert [(reject.offset, str(reject.reason), reject.logged) for reject in rejects] == [(7, reason, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -234,22 +259,20 @@ async def test_pins_wait_for_a_model_that_is_gone_and_are_never_dropped(
     engine: Engine, said: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Triton at an address where nobody listens; after a while it is back at its own."""
-    pin, away = 750_001, make_engine(replace(engine.settings, triton="127.0.0.1:9"))
-    await away.outputs.close()
-    here = engine.models
-    monkeypatch.setattr(engine, "models", away.models)
+    pin, here = 750_001, engine.models
+    away = TritonModels(replace(engine.settings, triton="127.0.0.1:9"))
+    monkeypatch.setattr(engine, "models", away)
     task = asyncio.create_task(vision.handle(engine, batch(accepted(pin, 1, inline(PERSON)))))
     await asyncio.sleep(1.5)
-    assert not task.done()
     with pytest.raises(StoreUnavailable):
-        await away.models.versions()
-    away.models._address = here._address  # type: ignore[attr-defined]
-    await away.models._client.close()  # type: ignore[attr-defined]
-    away.models._client = None  # type: ignore[attr-defined]
+        await away.versions()
+    assert not task.done()
+    for call in ("detect", "encode", "versions"):
+        monkeypatch.setattr(away, call, getattr(here, call))
     assert await asyncio.wait_for(task, 60) == []
     assert await held(engine, "pins", pin) == {pin}
-    await away.models.close()
     assert len(said("pin.understood", 1)) == 1
+    await away.close()
 
 
 @pytest.mark.real
