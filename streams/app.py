@@ -27,6 +27,8 @@ from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
 log = logging.getLogger(__name__)
 #: Seconds between looks at what other workers wrote.
 FOLLOW_SECONDS = 0.5
+#: Seconds between looks at how far this worker is behind.
+LAG_SECONDS = 2.0
 
 
 class Reading(NamedTuple):
@@ -53,8 +55,11 @@ class PinStream(faust.App):
     """Faust with an engine that is open before the first record and closed after the last."""
 
     engine: Engine
+    #: The next offset to work on, of each partition taken up so far.
+    read: dict[TP, int]
 
     async def on_start(self) -> None:
+        self.read = {}
         self.engine = await opening.open_engine(settings)
         # What is alive now stays alive: the collector need not look at it again, and a fetch of
         # 100,000 records should not set it off ten times.
@@ -120,6 +125,7 @@ def _agent(topic: str, reading: Reading) -> None:
     async def read(stream: Any) -> None:
         async def take(records: Records) -> None:
             await reading.handle(app.engine, records)
+            app.read[TP(topic, records.source.partition)] = records.source.last + 1
 
         await deliveries(stream, take, partial(_crash, topic))
 
@@ -157,6 +163,23 @@ class Others(Service):
             everything = {(topic, number) for topic, count in counts.items() for number in range(count)}
             if mine and mine != everything:
                 await persist("reading what others wrote", partial(tail.follow, everything - mine), app.engine.metrics)
+
+
+@app.service
+class Lag(Service):
+    """Tells how far this worker is behind."""
+
+    @Service.task
+    async def _measure(self) -> None:
+        while not self.should_stop:
+            await self.sleep(LAG_SECONDS)
+            behind = dict.fromkeys(READINGS, 0)
+            for tp in app.consumer.assignment():
+                end, read = app.consumer.highwater(tp), app.read.get(tp)
+                if tp.topic in behind and end is not None and read is not None:
+                    behind[tp.topic] += max(0, end - read)
+            for topic, events in behind.items():
+                app.engine.metrics.lag(topic, events)
 
 
 @app.service
