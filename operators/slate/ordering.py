@@ -18,8 +18,8 @@ class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     #: Pins in a slate.
     size: int = 25
-    #: Diversity chooses among this many best pins for each place.
-    pool: int = 8
+    #: Diversity chooses among this many best pins for each place of the slate.
+    pool: int = 5
     strength: float = 0.4
     spacing: float = 1.0
     window: int = 4
