@@ -122,7 +122,7 @@ def test_pixel_bombs_are_refused_before_they_are_decoded() -> None:
 
 
 def test_a_text_bomb_inside_a_png() -> None:
-    bomb = zlib.compress(bytes(200_000_000), 9)
+    bomb = zlib.compress(bytes(20_000_000), 9)
     body = b"Comment\0\0" + bomb
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
     content = encoded(Image.new("RGB", (4, 4)), "PNG")
