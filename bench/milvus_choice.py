@@ -27,9 +27,9 @@ from streams.stores.milvus import MilvusVectors
 
 DIMENSION = 1280
 BATCH = 250
-SEARCHES = 300
+SEARCHES = 150
 NEIGHBOURS = 100
-VISIBLE_TRIALS = 10
+VISIBLE_TRIALS = 5
 LEVELS = ("Eventually", "Bounded", "Session", "Strong")
 VISIBLE_LIMIT_SECONDS = 10.0
 #: A slow answer is measured here, not given up.
@@ -66,6 +66,7 @@ async def measure(settings: Settings, rows: int) -> dict[str, Any]:
         ids = np.arange(first, first + BATCH)
         await store.upsert("pins", ids, unit(rng, BATCH), {"version": ids})
     seconds = time.perf_counter() - started
+    print(f"{settings.milvus}: {rows} rows in {seconds:.1f} s", flush=True)
     visible = {
         level: round(float(np.median(await visible_after(store, rng, level, rows + 1000 * (1 + step)))), 1)
         for step, level in enumerate(LEVELS)
@@ -95,6 +96,7 @@ def run(settings: Settings, rows: int, answers: multiprocessing.SimpleQueue[dict
     result = asyncio.run(measure(settings, rows))
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     result["client_rss_growth_mb"] = round((sum(p.memory_info().rss for p in family) - before) / 2**20)
+    print(json.dumps(result), flush=True)
     answers.put(result)
 
 

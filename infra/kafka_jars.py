@@ -25,12 +25,13 @@ class WrongJar(Exception):
 
 
 def classpath(folder: Path) -> str:
-    """The class path of the installed jars. Raises FileNotFoundError naming a jar that is missing."""
-    jars = [_jar(folder, coordinate) for coordinate, _ in _locked()]
-    for jar in jars:
-        if not jar.exists():
-            raise FileNotFoundError(f"{jar} is missing: run `pinstream up` (it installs Kafka's jars) while online")
-    return ":".join(map(str, jars))
+    """The class path of the jars, whether they are installed yet or not."""
+    return ":".join(str(_jar(folder, coordinate)) for coordinate, _ in _locked())
+
+
+def complete(folder: Path) -> bool:
+    """Whether every jar is there (not whether it is right: :func:`install` checks that)."""
+    return all(_jar(folder, coordinate).exists() for coordinate, _ in _locked())
 
 
 def install(folder: Path, say: Say) -> None:

@@ -48,11 +48,8 @@ def environments(settings: Settings) -> Finding:
 def downloads(settings: Settings) -> Finding:
     """Kafka's jars and the models' weights, and what the wheels unpack."""
     missing: list[str] = []
-    if _runs(settings, "kafka"):
-        try:
-            kafka_jars.classpath(settings.home / "kafka")
-        except FileNotFoundError:
-            missing.append("Kafka's jars")
+    if _runs(settings, "kafka") and not kafka_jars.complete(settings.home / "kafka"):
+        missing.append("Kafka's jars")
     if _runs(settings, "milvus") and not (settings.home / "milvus" / "milvus").exists():
         missing.append("Milvus's server")
     if _runs(settings, "triton") and any(
@@ -90,7 +87,10 @@ def ports(settings: Settings) -> list[Finding]:
         if remembered(settings, name):
             findings.append(good("ports", f"The ports of {name} are its own."))
             continue
-        part = supervisor.describe(settings, name)
+        try:
+            part = supervisor.describe(settings, name)
+        except FileNotFoundError:  # its environment is missing, which `environments` says
+            continue
         taken = {key: port for key, port in part.ports.items() if not is_free(settings.host, port)}
         for key, port in taken.items():
             setting = key if key in Settings.PORTS else name

@@ -41,7 +41,8 @@ etcd:
 localStorage: {{path: {folder}/storage}}
 mq: {{type: rocksmq}}
 rocksmq: {{path: {folder}/rocksmq, retentionTimeInMinutes: 60, retentionSizeInMB: 512}}
-common: {{storageType: local, gracefulStopTimeout: 5}}
+# A killed server's sessions hold up the next start until they end (60 s by default).
+common: {{storageType: local, gracefulStopTimeout: 5, session: {{ttl: 10}}}}
 log: {{level: error, stdout: true, file: {{rootPath: ""}}}}
 quotaAndLimits: {{enabled: false}}
 proxy: {{ip: {host}, port: {port}, internalPort: {proxy}, http: {{enabled: false}}}}

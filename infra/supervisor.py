@@ -176,7 +176,10 @@ def _down_one(settings: Settings, name: str, say: Say) -> None:
 
 
 def _status_of(settings: Settings, name: str) -> PartStatus:
-    part = describe(settings, name)
+    try:
+        part = describe(settings, name)
+    except FileNotFoundError as error:  # nothing is installed yet; the message has the fix
+        return PartStatus(name, "stopped", str(error))
     running = remembered(settings, name)
     if running is None:
         return PartStatus(name, "stopped", part.address)

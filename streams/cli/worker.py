@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import click
+
+from streams.settings import Settings
 
 
 @click.command(name="worker")
@@ -13,13 +18,18 @@ import click
     show_default=True,
     help="Faust's log level.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object first: process id and address of the API.")
 @click.argument("faust_arguments", nargs=-1, type=click.UNPROCESSED)
-def command(loglevel: str, faust_arguments: tuple[str, ...]) -> None:
+def command(loglevel: str, as_json: bool, faust_arguments: tuple[str, ...]) -> None:
     """Read the topics, keep the counts, vectors and slates, and serve the API, until stopped.
 
     The same as ``faust -A streams.app worker``; further arguments are passed on to it. Start as many as
     you like, on as many machines: Kafka's consumer group shares the partitions among them.
     """
+    if as_json:
+        settings = Settings.load()
+        api = f"http://{settings.host}:{settings.port('api')}"
+        click.echo(json.dumps({"pid": os.getpid(), "api": api}))
     from faust.cli.faust import cli  # here, because it takes a second that other commands need not wait for
 
     cli.main(["-A", "streams.app", "worker", "-l", loglevel, *faust_arguments])
