@@ -22,7 +22,6 @@ SHOWN = 5
 #: Larger groupings go through the disk, so a recount needs memory for neither side of the join.
 _BOUNDED = (
     "SETTINGS max_bytes_before_external_group_by = 500000000, max_bytes_before_external_sort = 500000000, "
-    "max_bytes_ratio_before_external_group_by = 0, max_bytes_ratio_before_external_sort = 0, "
     "join_algorithm = 'full_sorting_merge', max_threads = 2"
 )
 _WEIGHT = "exp2((time - 1704067200000) / 604800000)"
