@@ -29,6 +29,7 @@ TAIL_EVENTS = 6_000
 TAIL_RATE = 300.0
 #: Without any progress for so long, something is wrong.
 STALLED_SECONDS = 120.0
+POLL_SECONDS = 0.5
 
 
 class Stopped(Exception):
@@ -161,7 +162,7 @@ def _wait(done: Any, wanted: int, what: str, worker: Worker, stop: threading.Eve
         worker.check()
         if now - moved > STALLED_SECONDS:
             raise EngineFailed(f"only {now_done:,} of {wanted:,} {what}, and none for {STALLED_SECONDS:.0f} s")
-        if stop.wait(0.25):
+        if stop.wait(POLL_SECONDS):
             raise Stopped
     click.echo(f"  {now_done:,} {what}")
 

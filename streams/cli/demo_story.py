@@ -25,7 +25,7 @@ SAVES = 3
 SHOWN = 8
 #: Understood pins and slates told about one by one before only their number is.
 FIRSTS = 3
-SLATE_SECONDS = 15.0
+SLATE_SECONDS = 60.0
 
 
 class Story:

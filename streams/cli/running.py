@@ -23,7 +23,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from infra import supervisor
-from infra.process import remembered
+from infra.process import remember, remembered
 from infra.standing import stand_up
 from streams.settings import EMBEDDED, PROJECT, Settings
 
@@ -93,8 +93,13 @@ def home_of_its_own(settings: Settings, name: str) -> Settings:
         milvus=EMBEDDED,
         triton=EMBEDDED,
     )
-    if any(remembered(mine, part) for part in supervisor.PARTS):
-        raise EngineFailed(f"an engine still runs from {mine.home}: stop that {name} first (Ctrl-C)")
+    left = {part: process.pid for part in (*supervisor.PARTS, "worker") if (process := remembered(mine, part))}
+    if left:
+        names = ", ".join(f"{part} (pid {pid})" for part, pid in left.items())
+        raise EngineFailed(
+            f"an engine still runs from {mine.home}: {names}. End that {name} with Ctrl-C; if it was killed, "
+            f"run `PINSTREAM_HOME={mine.home} pinstream down`, and end the worker by its pid."
+        )
     for folder in OWN_FOLDERS:
         shutil.rmtree(mine.home / folder, ignore_errors=True)
         (mine.home / folder).mkdir(parents=True)
@@ -143,6 +148,7 @@ def start_worker(settings: Settings) -> Worker:
             cwd=PROJECT,
             start_new_session=True,  # Ctrl-C is for the command line, which then stops the worker
         )
+    remember(settings, "worker", process.pid, STOP_SECONDS)
     return Worker(process, log, f"http://{settings.host}:{settings.port('api')}", settings.api_token)
 
 
