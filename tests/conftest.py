@@ -28,7 +28,14 @@ OWN_FOLDERS = {"data", "logs", "run"}
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of this session: embedded parts, free ports, a home outside the repository. Nothing runs yet."""
+    """Settings of this session: embedded parts, free ports, a home outside the repository. Nothing runs yet.
+
+    With ``PINSTREAM_TEST_STANDING=1`` the session uses the parts of ``pinstream up`` instead and leaves them running:
+    for working on one test again and again. Topics and tables are then those of the settings, so use a home for it.
+    """
+    if os.environ.get("PINSTREAM_TEST_STANDING"):
+        yield Settings.load()
+        return
     mine = replace(
         Settings.load({}),
         home=tmp_path_factory.mktemp("pinstream"),

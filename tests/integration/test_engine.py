@@ -93,7 +93,7 @@ def test_a_pin_is_findable_by_its_image(worker: Worker, pins: list[int]) -> None
     path = f"/v1/pins/{twin}/related?sources=visual&n=3"
     found = until(
         "the pin with the same picture is related",
-        lambda: twin in vectors_held(worker, [twin]) and worker.get(path)["related"],
+        lambda: twin in vectors_held(worker, [twin]) and worker.get(path)["items"],
         SECONDS_TO_UNDERSTAND,
     )
     print(f"findable after {time.monotonic() - began:.1f} s")
