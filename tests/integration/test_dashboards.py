@@ -119,13 +119,19 @@ def _clickhouse(address: str, sql: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def binary() -> str:
+    """Asked for first: without Prometheus no part need start."""
+    found = shutil.which("prometheus")
+    if found is None:
+        pytest.skip("no Prometheus here: install Debian's package prometheus")
+    return found
+
+
+@pytest.fixture(scope="module")
 def prometheus(
-    triton: Settings, milvus: Settings, clickhouse: Settings, tmp_path_factory: pytest.TempPathFactory
+    binary: str, triton: Settings, milvus: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A real Prometheus with our configuration, its targets replaced by an engine at work and the real parts."""
-    binary = shutil.which("prometheus")
-    if binary is None:
-        pytest.skip("no Prometheus here: install Debian's package prometheus")
     settings = triton
     engine_port, port = settings.port("api"), settings.port("prometheus")
     targets = {
