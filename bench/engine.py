@@ -30,7 +30,7 @@ from streams.traffic.sample import PINS, Sample
 from streams.traffic.simulate import EVENTS_PER_SLATE, traffic
 from streams.traffic.watch import Watch
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.5
 STALLED_SECONDS = 120.0
 #: Slates count as over when none came for so long.
 QUIET_SECONDS = 3.0
