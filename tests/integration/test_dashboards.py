@@ -118,7 +118,7 @@ def _clickhouse(address: str, sql: str) -> dict[str, Any]:
         pytest.fail(error.read().decode())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as the parts are, or they would start before it
 def binary() -> str:
     """Asked for first: without Prometheus no part need start."""
     found = shutil.which("prometheus")
