@@ -31,7 +31,7 @@ class EventStore(Protocol):
         ...
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
-        """Rows as columns; ``{}`` for no rows. Parameters are written ``{name:Type}`` in the SQL, as ClickHouse does."""
+        """Rows as columns, ``{}`` for none. Parameters are written ``{name:Type}`` in the SQL, as ClickHouse does."""
         ...
 
     async def command(self, sql: str) -> None:
@@ -59,9 +59,7 @@ class VectorStore(Protocol):
         self, collection: str, ids: NDArray[np.int64], vectors: NDArray[np.float32], fields: Columns
     ) -> None: ...
 
-    async def search(
-        self, collection: str, vectors: NDArray[np.float32], k: int, where: str = ""
-    ) -> Neighbours: ...
+    async def search(self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "") -> Neighbours: ...
 
     async def fetch(self, collection: str, ids: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
         """Vectors of the ids that exist."""

@@ -73,7 +73,7 @@ class BatchConsumer(driver.Consumer):
         """The most records of one batch of a topic; 0 for a topic that is delivered record by record."""
         return cast(BatchTransport, self.transport).batch_topics.get(topic, 0)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
         """Fetch, and yield one message per partition for batch topics."""
         fetched, active = await self._wait_next_records(timeout)
         if fetched is None or self.should_stop:
