@@ -28,7 +28,7 @@ def batch(event_id: str, bad: int = 0, **extra: object) -> Records:
         event |= {"slate": i + 1, "position": i % 50, "surface": "home", **names[event_id](i), **extra}
         value = json.dumps(event).encode()
         values.append(value[:-3] if bad and i % bad == 0 else value)
-    return Records(Source("saves", 0, 0, EVENTS - 1), np.arange(EVENTS), np.full(EVENTS, LOGGED), values)
+    return Records.of(Source("saves", 0, 0, EVENTS - 1), np.arange(EVENTS), np.full(EVENTS, LOGGED), values)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ The batch is the unit of work, of de-duplication, of recovery and of tracing; it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -31,14 +31,59 @@ class Source(NamedTuple):
         return f"{self.topic}:{self.partition}:{self.first}-{self.last}"
 
 
-class Records(NamedTuple):
-    """Undecoded records of one partition in offset order; the columns have equal length."""
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Undecoded records of one partition in offset order: where in ``buffer`` each value lies.
+
+    No Python object stands for a record until somebody asks for it; the columns have equal length ``n``.
+    """
 
     source: Source
     offsets: Ints
     #: Kafka's record timestamps, milliseconds since the epoch.
     logged: Ints
-    values: list[bytes | None]
+    #: The values, and whatever lies between them.
+    buffer: NDArray[np.uint8]
+    starts: Ints
+    #: Bytes of each value; -1 for a record without one.
+    lengths: Ints
+
+    @classmethod
+    def of(cls, source: Source, offsets: Ints, logged: Ints, values: Sequence[bytes | None]) -> Records:
+        """Records whose values are at hand one by one."""
+        lengths = np.fromiter((-1 if value is None else len(value) for value in values), np.int64, len(values))
+        ends = np.cumsum(np.maximum(lengths, 0))
+        buffer = np.frombuffer(b"".join(value for value in values if value), np.uint8)
+        return cls(source, offsets, logged, buffer, ends - np.maximum(lengths, 0), lengths)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def value(self, row: int) -> bytes | None:
+        """The value of one record."""
+        start, length = int(self.starts[row]), int(self.lengths[row])
+        return None if length < 0 else self.buffer[start : start + length].tobytes()
+
+    @property
+    def values(self) -> list[bytes | None]:
+        """Every value as an object of its own: for topics of few records, not for the hot path."""
+        view = self.buffer.tobytes()
+        return [
+            None if length < 0 else view[start : start + length]
+            for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True)
+        ]
+
+    def after(self, offset: int) -> Records | None:
+        """The records above an offset, under a name of their own; None when there are none."""
+        row = int(np.searchsorted(self.offsets, offset, side="right"))
+        if row == len(self):
+            return None
+        if row == 0:
+            return self
+        source = self.source._replace(first=int(self.offsets[row]))
+        return Records(
+            source, self.offsets[row:], self.logged[row:], self.buffer, self.starts[row:], self.lengths[row:]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ def _check(
 
 def _set_aside(records: Records, index: int, reason: Reason, detail: str) -> Reject:
     offset, logged = int(records.offsets[index]), int(records.logged[index])
-    return Reject(offset, reason, detail, records.values[index], logged)
+    return Reject(offset, reason, detail, records.value(index), logged)
 
 
 def _reason(error: Exception, value: bytes) -> Reason:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-import numpy as np
-
 from operators.batch import Records, Source
 from streams.recount import complete_last_batches
 from streams.stores.protocols import EventStore
@@ -37,14 +35,7 @@ class Ledger:
 
     async def unseen(self, records: Records) -> Records | None:
         """The records that are not stored yet, or None when all are."""
-        last = await self.last((records.source.topic, records.source.partition))
-        if records.source.first > last:
-            return records
-        start = int(np.searchsorted(records.offsets, last, side="right"))
-        if start == len(records.offsets):
-            return None
-        source = records.source._replace(first=int(records.offsets[start]))
-        return Records(source, records.offsets[start:], records.logged[start:], records.values[start:])
+        return records.after(await self.last((records.source.topic, records.source.partition)))
 
     def stored(self, source: Source) -> None:
         """The batch is in ClickHouse, whole."""

@@ -50,7 +50,7 @@ def warm_up() -> None:
 def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:
     n = len(events)
     values: list[bytes | None] = [msgspec.json.encode(event) for event in events]
-    return Records(Source(topic, 0, 0, n - 1), np.arange(n), np.full(n, _TIME), values)
+    return Records.of(Source(topic, 0, 0, n - 1), np.arange(n), np.full(n, _TIME), values)
 
 
 def _read_only(engagement: Engagement) -> Engagement:

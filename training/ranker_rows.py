@@ -81,7 +81,7 @@ class Replay:
             self._offset += len(lines)
             source = Source(topic, 0, int(offsets[0]), int(offsets[-1]))
             times = np.array([line.event["time"] for line in lines], np.int64)
-            records = Records(source, offsets, times, [orjson.dumps(line.event) for line in lines])
+            records = Records.of(source, offsets, times, [orjson.dumps(line.event) for line in lines])
             if topic in ENGAGEMENT_TOPICS:
                 engagement = self.state.catalogue.enrich(decode_engagement(records).good, self.state.follows)
                 self._count(engagement)

@@ -44,7 +44,7 @@ async def handle(engine: Engine, records: Records) -> list[Reject]:
     stays without a vector. Only the last version of a pin in the batch is looked at. Returns what was set aside.
     """
     pins, rejects = _decode(records)
-    superseded = len(records.values) - len(pins) - len(rejects)
+    superseded = len(records) - len(pins) - len(rejects)
     rows = {pin.pin: row for row, pin in pins}
     for start in range(0, len(pins), CHUNK):
         chunk = [pin for _, pin in pins[start : start + CHUNK]]
@@ -56,7 +56,7 @@ async def handle(engine: Engine, records: Records) -> list[Reject]:
         await send_dead_letters(engine, records.source, rejects)
     engine.metrics.events(
         records.source.topic,
-        counted=len(records.values) - superseded - len(rejects),
+        counted=len(records) - superseded - len(rejects),
         duplicate=superseded,
         rejected=len(rejects),
     )
@@ -117,7 +117,7 @@ def _decode(records: Records) -> tuple[list[tuple[int, AcceptedPin]], list[Rejec
 
 
 def _reject(records: Records, row: int, reason: Reason, detail: str) -> Reject:
-    return Reject(int(records.offsets[row]), reason, detail, records.values[row], int(records.logged[row]))
+    return Reject(int(records.offsets[row]), reason, detail, records.value(row), int(records.logged[row]))
 
 
 def _message(one: Understanding, versions: dict[str, str], now: int) -> UnderstoodPin:

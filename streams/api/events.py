@@ -69,7 +69,7 @@ def check(topic: str, values: list[bytes]) -> tuple[dict[int, int], list[Reject]
     """``({index: Kafka key} of the events that may be sent, those that may not)``."""
     n = len(values)
     now = np.full(n, time.time_ns() // 1_000_000, np.int64)
-    records = Records(Source(topic, 0, 0, n - 1), np.arange(n, dtype=np.int64), now, list(values))
+    records = Records.of(Source(topic, 0, 0, n - 1), np.arange(n, dtype=np.int64), now, list(values))
     if topic in ENGAGEMENT_TOPICS:
         engagement = decode_engagement(records)
         good = engagement.good

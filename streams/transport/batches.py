@@ -99,7 +99,7 @@ class BatchConsumer(driver.Consumer):
     def _batch_message(self, tp: TP, records: list[Any]) -> ConsumerMessage:
         count = len(records)
         source = Source(tp.topic, tp.partition, records[0].offset, records[-1].offset)
-        value = Records(
+        value = Records.of(
             source,
             np.fromiter((record.offset for record in records), np.int64, count),
             np.fromiter((record.timestamp for record in records), np.int64, count),

@@ -36,7 +36,7 @@ VALID = {"saves": SAVE, "clicks": CLICK, "impressions": IMPRESSION, "pins": PIN,
 
 def records(topic: str, values: list[bytes | None], first: int = 100) -> Records:
     n = len(values)
-    return Records(Source(topic, 2, first, first + n - 1), np.arange(first, first + n), np.full(n, LOGGED), values)
+    return Records.of(Source(topic, 2, first, first + n - 1), np.arange(first, first + n), np.full(n, LOGGED), values)
 
 
 def message(event: dict[str, Any], **changes: Any) -> bytes:
@@ -185,7 +185,7 @@ def test_just_inside_the_limits() -> None:
 
 
 def test_a_broker_without_timestamps_sets_no_limit() -> None:
-    batch = records("saves", [message(SAVE, time=LOGGED * 2)])._replace(logged=np.array([-1]))
+    batch = replace(records("saves", [message(SAVE, time=LOGGED * 2)]), logged=np.array([-1]))
     assert len(decode_engagement(batch).good) == 1
 
 

@@ -45,7 +45,7 @@ def test_the_engine_reads_every_example(topic: str, example: str) -> None:
         MESSAGE_OF[topic].decode(example)
         return
     logged = np.array([1_770_000_600_000])
-    records = Records(Source(topic, 0, 5, 5), np.array([5]), logged, [example.encode()])
+    records = Records.of(Source(topic, 0, 5, 5), np.array([5]), logged, [example.encode()])
     decoded = decode_engagement(records) if topic in ENGAGEMENT_TOPICS else decode_events(records)
     assert len(decoded.good) == 1, decoded.rejects
     assert not decoded.warnings

@@ -90,7 +90,7 @@ def records(topic: str, *events: dict) -> Records:
     """Events as Kafka would deliver them."""
     n = len(events)
     logged = np.full(n, NOW, np.int64)
-    return Records(
+    return Records.of(
         Source(topic, PARTITION, 0, n - 1), np.arange(n), logged, [msgspec.json.encode(event) for event in events]
     )
 

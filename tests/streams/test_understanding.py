@@ -63,7 +63,7 @@ def test_what_cannot_be_read_is_set_aside(value: bytes | None, reason: str) -> N
     good = accepted(5, 1)
     source = Source("pins.accepted", 0, 7, 8)
     pins, rejects = vision._decode(
-        Records(source, np.array([7, 8]), np.array([1, 2]), [value, msgspec.json.encode(good)])
+        Records.of(source, np.array([7, 8]), np.array([1, 2]), [value, msgspec.json.encode(good)])
     )
     assert pins == [(1, good)]
     assert [(reject.offset, str(reject.reason), reject.logged) for reject in rejects] == [(7, reason, 1)]
@@ -130,7 +130,7 @@ def batch(*pins: AcceptedPin | bytes) -> Records:
     values: list[bytes | None] = [pin if isinstance(pin, bytes) else msgspec.json.encode(pin) for pin in pins]
     count = len(values)
     source = Source("pins.accepted", 0, 100, 99 + count)
-    return Records(source, np.arange(100, 100 + count), np.full(count, 1_750_000_000_000), values)
+    return Records.of(source, np.arange(100, 100 + count), np.full(count, 1_750_000_000_000), values)
 
 
 async def vector_row(engine: Engine, pin: int) -> tuple[int, str, int]:
