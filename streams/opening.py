@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 
+from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
 from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
@@ -51,6 +52,7 @@ async def open_engine(settings: Settings) -> Engine:
         folded=folded,
         erased=erased,
         ledger=Ledger(events),
+        writer=EngagementWriter(events, metrics),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),
     )
