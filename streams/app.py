@@ -193,8 +193,9 @@ class Lag(Service):
             await self.sleep(LAG_SECONDS)
             behind = dict.fromkeys(READINGS, 0)
             for tp in app.consumer.assignment():
-                end, read = app.consumer.highwater(tp), app.read.get(tp)
-                if tp.topic in behind and read is not None:
+                # Faust says int, but it is None until the partition was fetched from once.
+                end, read = cast("int | None", app.consumer.highwater(tp)), app.read.get(tp)
+                if tp.topic in behind and end is not None and read is not None:
                     behind[tp.topic] += max(0, end - read)
             for topic, events in behind.items():
                 app.engine.metrics.lag(topic, events)
