@@ -12,7 +12,7 @@ from operators.slate.choices import Choices
 from operators.slate.features import Signals
 from streams.slate_sources import Ask
 from streams.state import HotState
-from streams.vector_cache import Vectors, VectorCache
+from streams.vector_cache import VectorCache, Vectors
 
 
 def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: Choices) -> Ask:
