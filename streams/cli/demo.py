@@ -24,6 +24,8 @@ from streams.traffic.replay import Account, replay
 from streams.traffic.sample import PINNERS, PINS, TRAFFIC, Sample
 from streams.traffic.watch import Watch
 
+#: No slate for so long means that the feeds have caught up.
+QUIET_SECONDS = 1.5
 #: The last events of the sample come at a steady rate, and freshness is measured over them.
 TAIL_EVENTS = 6_000
 TAIL_RATE = 300.0
@@ -93,6 +95,8 @@ def run(settings: Settings, worker: Worker, stop: threading.Event) -> dict[str, 
         _send(lines[:-TAIL_EVENTS], settings, account, stop)
         _counted(settings, account.delivered, worker, stop)
 
+        _caught_up(watch, worker, stop)
+
         story.chapter(f"Live: {TAIL_EVENTS:,} more events at {TAIL_RATE:.0f} a second")
         first = int(time.time() * 1000)
         _send(lines[-TAIL_EVENTS:], settings, account, stop, rate=TAIL_RATE)
@@ -117,6 +121,18 @@ def run(settings: Settings, worker: Worker, stop: threading.Event) -> dict[str, 
             "dead_letters": watch.seen.dead.total(),
             "freshness_ms": watch.seen.freshness(first, last),
         }
+
+
+def _caught_up(watch: Watch, worker: Worker, stop: threading.Event) -> None:
+    """Wait for the slates of everybody who acted in the burst: what follows is a steady rate. Raises EngineFailed."""
+    made, since = -1, time.monotonic()
+    while time.monotonic() - since < QUIET_SECONDS:
+        if made != len(watch.seen.slates):
+            made, since = len(watch.seen.slates), time.monotonic()
+        if stop.wait(0.1):
+            raise Stopped
+        worker.check()
+    click.echo(f"  {made:,} slates made for those who acted")
 
 
 def serve(worker: Worker, stop: threading.Event) -> None:
