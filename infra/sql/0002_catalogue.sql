@@ -2,12 +2,11 @@
 -- its row (a tombstone), so that an older version that comes late stays without effect. Read with FINAL.
 
 -- `image` is where the picture comes from; bytes sent inline are not stored, only the word 'inline'.
--- `understood_version` is the version that vision has finished: 0 before.
 CREATE TABLE IF NOT EXISTS pins
 (
     pin Int64, version Int64, deleted UInt8, pinner Int64, board Int64,
     title String, description String, link String, domain String, domain_id Int64,
-    image String, created Int64, understood_version Int64 DEFAULT 0
+    image String, created Int64
 )
 ENGINE = ReplacingMergeTree(version) ORDER BY pin
 SETTINGS non_replicated_deduplication_window = 10000;
