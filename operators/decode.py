@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from operators.batch import Decoded, Engagement, Records, Reject
+from operators.batch import Decoded, Engagement, Ints, Records, Reject
 from operators.columns import columns_of, engagement_of
 from operators.domain import domain_of
 from operators.events import ENGAGEMENT_TOPICS, VERSION, Event, PinEvent, PinnerEvent
@@ -20,6 +20,16 @@ from operators.parsing import MAX_BYTES, is_ahead, parse
 from operators.rejection import Warned
 from operators.scan import scan
 from operators.text_id import hash_places
+
+
+class Scanned(NamedTuple):
+    """Columns ``(fields, n)`` in the order of ``operators.fields.FIELDS``, and two masks ``(n,)``."""
+
+    columns: Ints
+    #: Not plainly right: the columns hold nothing of use here, the exact path decides.
+    odd: NDArray[np.bool_]
+    #: Has a field that its topic does not know.
+    unknown: NDArray[np.bool_]
 
 
 def decode_engagement(records: Records) -> Decoded[Engagement]:
@@ -35,15 +45,7 @@ def decode_engagement(records: Records) -> Decoded[Engagement]:
         ValueError: the records are of another topic.
     """
     topic = _engagement_topic(records)
-    n = len(records)
-    columns = np.empty((len(FIELDS), n), np.int64)
-    odd, unknown = np.empty(n, np.bool_), np.empty(n, np.bool_)
-    buffer = _read_only(records.buffer)
-    starts, lengths = _read_only(records.starts), _read_only(records.lengths)
-    scan(buffer, starts, lengths, MAX_BYTES[topic], TABLES[topic], WORDS, columns, odd, unknown)
-    hash_places(buffer, columns[:IDS].reshape(-1))
-    odd |= is_ahead(columns[TIME], records.logged)
-
+    columns, odd, unknown = scanned(records)
     good = ~odd
     warnings: Counter[str] = Counter()
     warnings[Warned.UNKNOWN_FIELD] = int(np.count_nonzero(unknown & good))
@@ -74,6 +76,19 @@ def decode_exactly(records: Records) -> Decoded[Engagement]:
     return Decoded(engagement_of(records, columns, good), parsed.rejects, parsed.warnings)
 
 
+def scanned(records: Records) -> Scanned:
+    """What the compiled scanner makes of records of an engagement topic, before anybody looks at the odd ones."""
+    n, topic = len(records), records.source.topic
+    columns = np.empty((len(FIELDS), n), np.int64)
+    odd, unknown = np.empty(n, np.bool_), np.empty(n, np.bool_)
+    # Read-only, for numba compiles anew for writable arrays, and transports bring both.
+    buffer, starts, lengths = map(_read_only, (records.buffer, records.starts, records.lengths))
+    scan(buffer, starts, lengths, MAX_BYTES[topic], TABLES[topic], WORDS, columns, odd, unknown)
+    hash_places(buffer, columns[:IDS].reshape(-1))
+    odd |= is_ahead(columns[TIME], records.logged)
+    return Scanned(columns, odd, unknown)
+
+
 def _engagement_topic(records: Records) -> str:
     topic = records.source.topic
     if topic not in ENGAGEMENT_TOPICS:
@@ -82,7 +97,6 @@ def _engagement_topic(records: Records) -> str:
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view: numba compiles anew for writable arrays, and transports bring both."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 
-_IV = np.array(
-    [
-        0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1,
-        0x510E527FADE682D1, 0x9B05688C2B3E6C1F, 0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179,
-    ],
-    np.uint64,
+_IV = (
+    0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1,
+    0x510E527FADE682D1, 0x9B05688C2B3E6C1F, 0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179,
 )  # fmt: skip
 _SIGMA = np.array(
     [
@@ -31,59 +28,63 @@ _SIGMA = np.array(
         [6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5],
         [10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
     ],
-    np.int64,
+    np.uint64,
 )
+_ROUNDS = 12
 #: The first word of the parameter block: eight bytes out, no key, no tree.
 _PARAMETERS = 0x01010008
 
 
 @njit(cache=True, nogil=True)
 def hash_places(buffer: NDArray[np.uint8], ids: Ints) -> None:
-    """Replace every negative entry of ``ids``, ``-(start << 8 | length)`` of a place in ``buffer``, by the id of that text."""  # noqa: E501
-    message, v = np.zeros(16, np.uint64), np.zeros(16, np.uint64)
+    """Replace every negative entry of ``ids``, ``-(start << 8 | length)`` of a place in ``buffer``, by that text's id."""
+    message = np.zeros(16, np.uint64)
     for i in range(len(ids)):
         if ids[i] < 0:
             place = -ids[i]
-            ids[i] = _hash(buffer, place >> 8, place & 0xFF, message, v)
+            start, length = place >> 8, place & 0xFF
+            message[:] = 0
+            for j in range(length):
+                message[j >> 3] |= uint64(buffer[start + j]) << uint64(8 * (j & 7))
+            ids[i] = np.int64(_first_eight_bytes(message, length) & uint64(2**63 - 1)) or 1
 
 
 @njit(cache=True)
-def _hash(buffer, start, length, message, v):  # type: ignore[no-untyped-def]
-    message[:] = 0
-    for i in range(length):
-        message[i >> 3] |= uint64(buffer[start + i]) << uint64(8 * (i & 7))
-    h = _IV[0] ^ uint64(_PARAMETERS)
-    v[:8], v[8:] = _IV, _IV
-    v[0] = h
-    v[12] ^= uint64(length)
-    v[14] = ~v[14]  # the last block
-    for i in range(12):
-        order = _SIGMA[i % 10]
-        _mix(v, 0, 4, 8, 12, message[order[0]], message[order[1]])
-        _mix(v, 1, 5, 9, 13, message[order[2]], message[order[3]])
-        _mix(v, 2, 6, 10, 14, message[order[4]], message[order[5]])
-        _mix(v, 3, 7, 11, 15, message[order[6]], message[order[7]])
-        _mix(v, 0, 5, 10, 15, message[order[8]], message[order[9]])
-        _mix(v, 1, 6, 11, 12, message[order[10]], message[order[11]])
-        _mix(v, 2, 7, 8, 13, message[order[12]], message[order[13]])
-        _mix(v, 3, 4, 9, 14, message[order[14]], message[order[15]])
-    digest = h ^ v[0] ^ v[8]
-    big_endian = uint64(0)
+def _first_eight_bytes(m, length):  # type: ignore[no-untyped-def]
+    """The digest of one last block, read as a big-endian integer."""
+    h = uint64(_IV[0] ^ _PARAMETERS)
+    # The matrix of 4 × 4 words, in sixteen variables so that they stay in registers.
+    v0, v1, v2, v3 = h, uint64(_IV[1]), uint64(_IV[2]), uint64(_IV[3])
+    v4, v5, v6, v7 = uint64(_IV[4]), uint64(_IV[5]), uint64(_IV[6]), uint64(_IV[7])
+    v8, v9, v10, v11 = uint64(_IV[0]), uint64(_IV[1]), uint64(_IV[2]), uint64(_IV[3])
+    v12, v13, v14, v15 = uint64(_IV[4]) ^ uint64(length), uint64(_IV[5]), ~uint64(_IV[6]), uint64(_IV[7])
+    for i in range(_ROUNDS):
+        s = _SIGMA[i % 10]
+        v0, v4, v8, v12 = _mixed(v0, v4, v8, v12, m[s[0]], m[s[1]])
+        v1, v5, v9, v13 = _mixed(v1, v5, v9, v13, m[s[2]], m[s[3]])
+        v2, v6, v10, v14 = _mixed(v2, v6, v10, v14, m[s[4]], m[s[5]])
+        v3, v7, v11, v15 = _mixed(v3, v7, v11, v15, m[s[6]], m[s[7]])
+        v0, v5, v10, v15 = _mixed(v0, v5, v10, v15, m[s[8]], m[s[9]])
+        v1, v6, v11, v12 = _mixed(v1, v6, v11, v12, m[s[10]], m[s[11]])
+        v2, v7, v8, v13 = _mixed(v2, v7, v8, v13, m[s[12]], m[s[13]])
+        v3, v4, v9, v14 = _mixed(v3, v4, v9, v14, m[s[14]], m[s[15]])
+    digest, big_endian = h ^ v0 ^ v8, uint64(0)
     for i in range(8):
         big_endian = big_endian << uint64(8) | (digest >> uint64(8 * i)) & uint64(0xFF)
-    return np.int64(big_endian & uint64(2**63 - 1)) or 1
+    return big_endian
 
 
 @njit(cache=True)
-def _mix(v, a, b, c, d, x, y):  # type: ignore[no-untyped-def]
-    v[a] += v[b] + x
-    v[d] = _turned(v[d] ^ v[a], 32)
-    v[c] += v[d]
-    v[b] = _turned(v[b] ^ v[c], 24)
-    v[a] += v[b] + y
-    v[d] = _turned(v[d] ^ v[a], 16)
-    v[c] += v[d]
-    v[b] = _turned(v[b] ^ v[c], 63)
+def _mixed(a, b, c, d, x, y):  # type: ignore[no-untyped-def]
+    a += b + x
+    d = _turned(d ^ a, 32)
+    c += d
+    b = _turned(b ^ c, 24)
+    a += b + y
+    d = _turned(d ^ a, 16)
+    c += d
+    b = _turned(b ^ c, 63)
+    return a, b, c, d
 
 
 @njit(cache=True)

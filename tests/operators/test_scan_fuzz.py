@@ -3,7 +3,6 @@
 import json
 import os
 import random
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -14,10 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.batch import ENGAGEMENT_COLUMNS, Records, Source
-from operators.decode import decode_engagement, decode_exactly
+from operators.decode import decode_engagement, decode_exactly, scanned
 from operators.events import EVENTS, Kind, Surface
 from operators.fields import FIELDS
 from operators.identity import MAX_ID, stable_id
+from operators.scan import scan
 
 LOGGED = 1_770_000_000_000
 #: Mutated records of one run; ``PINSTREAM_FUZZ=1000000`` for the long one.
@@ -111,3 +111,102 @@ def test_every_splice_in_every_place(topic: str) -> None:
         for splice in SPLICES:
             spliced += [value[:at] + splice + value[at:] for at in range(len(value) + 1)]
         assert_the_same(records(topic, [*spliced, *(value[:at] for at in range(len(value))), None, b"", value]))
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.integers(1, 99) | st.floats() | st.text(max_size=9)
+)
+nested = st.lists(scalars, max_size=2) | st.dictionaries(st.text(max_size=3), scalars, max_size=2)
+names = st.sampled_from((*FIELDS, "mood")) | st.text(max_size=9)
+layouts = st.sampled_from([{}, {"separators": (",", ":")}, {"indent": 2}, {"ensure_ascii": False}])
+nearly = st.builds(
+    lambda event, changes, drop, layout, order: json.dumps(
+        dict(order.sample([*({**event, **changes}).items()], len({**event, **changes}) - drop)), **layout
+    ).encode(errors="surrogatepass"),
+    st.sampled_from([event for events in EVENTS_OF.values() for event in events]),
+    st.dictionaries(names, scalars | nested | st.sampled_from(["home", "hide", UUID, "012", LOGGED]), max_size=3),
+    st.sampled_from([0, 0, 0, 1]),
+    layouts,
+    st.randoms(use_true_random=False),
+)
+
+
+@given(
+    st.sampled_from(TOPICS), st.lists(st.none() | st.binary(max_size=40) | nearly, max_size=8), st.integers(-1, 2**62)
+)
+@example("saves", [b'{"time":1,"time":2}', b" \n", b"{}"], -1)
+def test_any_records_fare_the_same_on_both_paths(topic: str, values: list[bytes | None], logged: int) -> None:
+    assert_the_same(records(topic, values))
+    assert_the_same(records(topic, values, logged))
+
+
+def code_of(name: str, value: Any) -> int:
+    """What a column holds for a value that ``orjson`` read."""
+    if name == "type":
+        return {"closeup": Kind.CLOSEUP, "outbound": Kind.OUTBOUND_CLICK, "hide": Kind.HIDE}[value]
+    if name == "surface":
+        return Surface[value.upper()]
+    if value is None:
+        return -1 if name == "position" else 0
+    return value if name in ("time", "position", "v") else stable_id(value)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_what_the_scanner_takes_orjson_reads_to_the_same_values(topic: str) -> None:
+    chance = random.Random(3)
+    values = [mutated(chance.choice(VALID[topic]), chance) for _ in range(20_000)]
+    columns, odd, unknown = scanned(records(topic, [*values]))
+    known = {field.name for field in msgspec.structs.fields(EVENTS[topic])}
+    taken = np.flatnonzero(~odd).tolist()
+    assert len(taken) > 1_000
+    for row in taken:
+        event = orjson.loads(values[row])
+        for name in known & event.keys():
+            assert columns[FIELDS.index(name), row] == code_of(name, event[name]), values[row]
+        assert unknown[row] == bool(event.keys() - known), values[row]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_ordinary_events_are_not_odd(topic: str) -> None:
+    """Else the exact path would hide a scanner that takes nothing."""
+    values = [*VALID[topic], VALID[topic][1].replace(b'"slate": 77', b'"slate": null')]
+    _, odd, unknown = scanned(records(topic, [*values]))
+    assert not odd.any()
+    assert unknown.tolist() == [b"mood" in value for value in values]
+
+
+def test_odd_records_are_merged_in_their_place() -> None:
+    plain, odd = VALID["saves"][0], VALID["saves"][0].replace(b'"pin"', b'"p\\u0069n"')
+    values = [plain, odd, b"x", odd + b" ", None, plain, odd[:-1]]
+    batch = records("saves", [*values])
+    assert scanned(batch).odd.tolist() == [False, True, True, True, True, False, True]
+    decoded = decode_engagement(batch)
+    assert decoded.good.offset.tolist() == [100, 101, 103, 105]
+    assert len(set(decoded.good.event_id.tolist())) == 1, "the same event, however it is written"
+    assert [reject.offset for reject in decoded.rejects] == [102, 104, 106]
+
+
+def test_writable_and_strided_records_need_no_other_compilation() -> None:
+    batch = records("saves", [*VALID["saves"]])
+    scanned(batch)
+    compiled = len(scan.signatures)
+    copies = Records(
+        batch.source, batch.offsets, batch.logged, batch.buffer.copy(), np.repeat(batch.starts, 2)[::2], batch.lengths
+    )
+    assert scanned(copies).columns.tolist() == scanned(batch).columns.tolist()
+    assert len(scan.signatures) == compiled
+
+
+def test_bytes_around_a_record_are_not_read() -> None:
+    value = VALID["saves"][0]
+    buffer = np.frombuffer(b"9" + value + b"9}", np.uint8)
+    for start, length, good in ((1, len(value), True), (0, len(value) + 1, False), (1, len(value) + 1, False)):
+        batch = Records(
+            Source("saves", 0, 0, 0),
+            np.zeros(1, np.int64),
+            np.array([LOGGED]),
+            buffer,
+            np.array([start]),
+            np.array([length]),
+        )
+        assert len(decode_engagement(batch).good) == good
