@@ -2,15 +2,17 @@
 
 One pass over the bytes takes whatever is plainly right: keys in any order, white space wherever JSON allows it,
 integers, ids as text, known words, ``null`` where it may stand, unknown keys with a simple value. All else is *odd*:
-escapes, non-ASCII, floats where integers belong, nesting, a key twice, a missing field, a value out of range, broken
-JSON. Odd records are not judged here but by :mod:`operators.parsing`, so this may be narrow but never wrong: what it
-takes, it takes just as the exact path would (``tests/operators/test_scan_fuzz.py``).
+escapes, non-ASCII, floats where integers belong, nesting, a missing field, a value out of range, broken JSON. Odd
+records are not judged here but by :mod:`operators.parsing`, so this may be narrow but never wrong: what it takes, it
+takes just as the exact path would (``tests/operators/test_scan_fuzz.py``).
 
 The kernel knows JSON and nothing of events: fields and limits come in as tables. numba's cache of compiled code
 watches this file only, and would miss a limit that changes in another.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from numba import njit
 
@@ -35,8 +37,10 @@ def packed(word: str) -> int:
     return int.from_bytes(word.encode(), "big")
 
 
-#: Without numba's reference counts: it would keep one for the buffer at every call, at six times the cost of the rest.
-_compiled = njit(cache=True, nogil=True, _nrt=False)
+#: Without numba's reference counts: keeping those of the arrays at every call took six times as long as all the rest.
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+_compiled = njit(**_OPTIONS)
+_inlined = njit(forceinline=True, **_OPTIONS)
 
 _QUOTE, _COLON, _COMMA, _OPEN, _CLOSE, _BACKSLASH = map(ord, '":,{}\\')
 _ZERO, _NINE, _MINUS, _DOT, _A, _N, _Z = map(ord, "09-.anz")
@@ -46,11 +50,12 @@ _NULL, _TRUE, _FALSE = packed("null"), packed("true"), packed("false")
 
 @_compiled
 def scan(buffer, starts, lengths, longest, fields, words, columns, odd, unknown):  # type: ignore[no-untyped-def]
-    """Read every record: ``buffer`` uint8; ``starts``, ``lengths`` int64 ``(n,)``; ``fields`` ``(7, f)``; ``words`` ``(w, 3)``.
+    """Read every record, none longer than ``longest`` bytes.
 
-    Fills ``columns`` int64 ``(f, n)``, in which a text id is ``-(start << 8 | length)`` of its place in the buffer,
-    and bool ``(n,)``: ``odd``, where the columns hold nothing of use, and ``unknown``, where a field is not in the table.
-    """  # noqa: E501
+    In: ``buffer`` uint8; ``starts`` and ``lengths`` int64 ``(n,)``; tables ``fields`` ``(7, f)``, ``words`` ``(w, 3)``.
+    Out: ``columns`` int64 ``(f, n)``, where a text id is ``-(start << 8 | length)`` of its place in the buffer; bool
+    ``(n,)``: ``odd``, where the columns hold nothing of use, and ``unknown``, where a field is not in the table.
+    """
     required = 0
     for field in range(fields.shape[1]):
         required |= fields[REQUIRED, field] << field
@@ -58,13 +63,13 @@ def scan(buffer, starts, lengths, longest, fields, words, columns, odd, unknown)
         for field in range(fields.shape[1]):
             columns[field, row] = fields[DEFAULT, field]
         odd[row], unknown[row] = True, False
-        if 0 <= lengths[row] <= longest:
-            end = starts[row] + lengths[row]
+        end = starts[row] + lengths[row]
+        if 0 <= lengths[row] <= longest and starts[row] >= 0 and end <= len(buffer):
             at, seen, unknown[row] = _object(buffer, starts[row], end, fields, words, columns, row)
             odd[row] = at != end or seen & required != required
 
 
-@_compiled
+@_inlined
 def _object(buffer, at, end, fields, words, columns, row):  # type: ignore[no-untyped-def]
     """An object with the white space around it: (where it ends, the fields seen as bits, whether any is unknown)."""
     seen, unknown = 0, False
@@ -80,9 +85,7 @@ def _object(buffer, at, end, fields, words, columns, row):  # type: ignore[no-un
             unknown = True
             at = _simple_value(buffer, at, end)
         else:
-            if seen >> field & 1:
-                return _ODD, seen, unknown  # which one counts is for the exact path to say
-            seen |= 1 << field
+            seen |= 1 << field  # of a key that stands twice the last one counts, as on the exact path
             columns[field, row], at = _value(buffer, at, end, fields, words, field)
         at = _space(buffer, at, end)
         if at in (_ODD, end):
@@ -93,7 +96,7 @@ def _object(buffer, at, end, fields, words, columns, row):  # type: ignore[no-un
     return _ODD, seen, unknown
 
 
-@_compiled
+@_inlined
 def _field(fields, name):  # type: ignore[no-untyped-def]
     """The column of a name, -1 when it is unknown."""
     if name > 0:
@@ -103,7 +106,7 @@ def _field(fields, name):  # type: ignore[no-untyped-def]
     return -1
 
 
-@_compiled
+@_inlined
 def _value(buffer, at, end, fields, words, field):  # type: ignore[no-untyped-def]
     """The value of a known field: (value, after it)."""
     holds, first = fields[HOLDS, field], buffer[at]
@@ -126,7 +129,7 @@ def _value(buffer, at, end, fields, words, field):  # type: ignore[no-untyped-de
     return 0, _ODD
 
 
-@_compiled
+@_inlined
 def _text_id(buffer, at, end):  # type: ignore[no-untyped-def]
     """An id as text, from after its quote: its digits' value, or else minus its place; see ``identity.stable_id``."""
     value, after = _digits(buffer, at, end)
@@ -139,7 +142,7 @@ def _text_id(buffer, at, end):  # type: ignore[no-untyped-def]
     return -(at << 8 | length), after
 
 
-@_compiled
+@_inlined
 def _simple_value(buffer, at, end):  # type: ignore[no-untyped-def]
     """After a value that nobody needs: plain text, a number without exponent, ``true``, ``false``, ``null``."""
     first = buffer[at]
@@ -161,7 +164,7 @@ def _simple_value(buffer, at, end):  # type: ignore[no-untyped-def]
     return after
 
 
-@_compiled
+@_inlined
 def _word(buffer, at, end):  # type: ignore[no-untyped-def]
     """Plain text from after its quote: (it packed, 0 unless it has 1 to 8 characters; after its closing quote)."""
     name, start = 0, at
@@ -176,7 +179,7 @@ def _word(buffer, at, end):  # type: ignore[no-untyped-def]
     return 0, _ODD
 
 
-@_compiled
+@_inlined
 def _bare_word(buffer, at, end):  # type: ignore[no-untyped-def]
     """Letters a to z: (their last eight, packed; after them)."""
     name = 0
@@ -186,32 +189,32 @@ def _bare_word(buffer, at, end):  # type: ignore[no-untyped-def]
     return name, at
 
 
-@_compiled
+@_inlined
 def _digits(buffer, at, end):  # type: ignore[no-untyped-def]
-    """(the value of digits, after them); the value is -1 when there are none or it exceeds 2**63 - 1."""
+    """(the value of digits, after them); the value is negative when there are none or it exceeds 2**63 - 1."""
     value, start = 0, at
     while at < end and _ZERO <= buffer[at] <= _NINE:
         value = 10 * value + (buffer[at] - _ZERO)
         at += 1
-    # Nineteen digits are below 2**64, so one overflow at most, which shows in the sign.
-    return (value if 1 <= at - start <= _MOST_DIGITS and value >= 0 else -1), at
+    # Nineteen digits are below 2**64, so that one too many shows in the sign.
+    return (value if 1 <= at - start <= _MOST_DIGITS else -1), at
 
 
-@_compiled
+@_inlined
 def _run_of_digits(buffer, at, end):  # type: ignore[no-untyped-def]
     while at < end and _ZERO <= buffer[at] <= _NINE:
         at += 1
     return at
 
 
-@_compiled
+@_inlined
 def _sign(buffer, at, end, sign):  # type: ignore[no-untyped-def]
     """After a sign that may have white space before it."""
     at = _space(buffer, at, end)
     return at + 1 if _ODD < at < end and buffer[at] == sign else _ODD
 
 
-@_compiled
+@_inlined
 def _space(buffer, at, end):  # type: ignore[no-untyped-def]
     """After any white space."""
     while _ODD < at < end and buffer[at] <= _SPACE:

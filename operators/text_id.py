@@ -37,7 +37,7 @@ _PARAMETERS = 0x01010008
 
 @njit(cache=True, nogil=True)
 def hash_places(buffer: NDArray[np.uint8], ids: Ints) -> None:
-    """Replace every negative entry of ``ids``, ``-(start << 8 | length)`` of a place in ``buffer``, by that text's id."""
+    """Put its id in the place of every text of ``ids``: a negative entry, ``-(start << 8 | length)`` in ``buffer``."""
     message = np.zeros(16, np.uint64)
     for i in range(len(ids)):
         if ids[i] < 0:

@@ -25,10 +25,8 @@ def test_two_million_rows_that_differ_little_have_two_million_ids() -> None:
     i = np.arange(n)
     # As simulators and bursts make them: same pinner, neighbouring pins, times and positions.
     columns = np.stack((i % 5, i // 1_000 % 7, i % 1_000, i % 3, 1_770_000_000_000 + i // 7_000, i % 2, i % 11 - 1))
-    columns = np.unique(columns, axis=1)
     ids = content_ids(columns)
-    assert columns.shape[1] > n * 0.99
-    assert len(np.unique(ids)) == columns.shape[1]
+    assert len(np.unique(ids)) == n, "pin, pinner and time alone tell the rows apart"
     assert ids.min() >= 1
     # Every bit of the id is set half of the time.
     share = [float(np.mean(ids >> bit & 1)) for bit in range(63)]
