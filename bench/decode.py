@@ -41,9 +41,9 @@ def batch(rewrite: Callable[[int, dict[str, object]], object]) -> Records:
     chance = random.Random(0)
     values: list[bytes | None] = []
     for i in range(EVENTS):
-        event: dict[str, object] = {"event_id": 10**9 + i, "pinner": chance.randrange(10**5, 10**6)}
-        event |= {"pin": chance.randrange(10**6, 10**7), "board": chance.randrange(10**4, 10**5), "time": LOGGED - i}
-        event |= {"slate": chance.randrange(10**6, 10**7), "position": i % 50, "surface": "home"}
+        event: dict[str, object] = {"event_id": 10**6 + i, "pinner": chance.randrange(10**4, 10**5)}
+        event |= {"pin": chance.randrange(10**5, 10**6), "board": chance.randrange(10**3, 10**4), "time": LOGGED - i}
+        event |= {"slate": chance.randrange(10**4, 10**5), "position": i % 50, "surface": "home"}
         written = rewrite(i, event)
         values.append(written if isinstance(written, bytes) else orjson.dumps(written))
     return Records.of(Source("saves", 0, 0, EVENTS - 1), np.arange(EVENTS), np.full(EVENTS, LOGGED), values)
@@ -69,7 +69,7 @@ CASES: dict[str, Callable[[int, dict[str, object]], object]] = {
 
 def by_orjson(records: Records) -> object:
     events = [orjson.loads(value) for value in records.values if value is not None]
-    return {name: np.array([event[name] for event in events], np.int64) for name in COLUMNS}
+    return {name: np.array([event.get(name, 0) for event in events], np.int64) for name in COLUMNS}
 
 
 def by_arrow(records: Records) -> object:
