@@ -67,11 +67,17 @@ class Records:
     @property
     def values(self) -> list[bytes | None]:
         """Every value as an object of its own: for topics of few records, not for the hot path."""
-        view = self.buffer.tobytes()
+        view = memoryview(self.buffer)  # pyright: ignore[reportArgumentType]
         return [
-            None if length < 0 else view[start : start + length]
+            None if length < 0 else view[start : start + length].tobytes()
             for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True)
         ]
+
+    def rows(self, rows: NDArray[np.intp]) -> Records:
+        """Some of the records, in the order of ``rows``, under the name of all of them."""
+        return Records(
+            self.source, self.offsets[rows], self.logged[rows], self.buffer, self.starts[rows], self.lengths[rows]
+        )
 
     def after(self, offset: int) -> Records | None:
         """The records above an offset, under a name of their own; None when there are none."""

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
-from typing import Any, cast
+from collections import Counter
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from operators.batch import Decoded, Engagement, Ints, Records
+from operators.batch import Decoded, Engagement, Ints, Records, Reject
+from operators.columns import columns_of, engagement_of
 from operators.domain import domain_of
-from operators.events import ENGAGEMENT_TOPICS, Event, Kind, PinEvent, PinnerEvent, Surface
+from operators.events import ENGAGEMENT_TOPICS, VERSION, Event, PinEvent, PinnerEvent
+from operators.fields import FIELDS, IDS, TABLES, TIME, WORDS, V
 from operators.identity import MAX_ID, stable_id
-from operators.parsing import parse
+from operators.parsing import MAX_BYTES, is_ahead, parse
+from operators.rejection import Warned
+from operators.scan import scan
+from operators.text_id import hash_places
 
-_KIND_OF_TYPE = {"closeup": Kind.CLOSEUP, "outbound": Kind.OUTBOUND_CLICK, "hide": Kind.HIDE}
-_KIND_OF_TOPIC = {"saves": Kind.SAVE, "impressions": Kind.IMPRESSION}
-_SURFACE_OF_NAME = {surface.name.lower(): surface for surface in Surface}
+
+class Scanned(NamedTuple):
+    """Columns ``(fields, n)`` in the order of ``operators.fields.FIELDS``, and two masks ``(n,)``."""
+
+    columns: Ints
+    #: Not plainly right: the columns hold nothing of use here, the exact path decides.
+    odd: NDArray[np.bool_]
+    #: Has a field that its topic does not know.
+    unknown: NDArray[np.bool_]
 
 
 def decode_engagement(records: Records) -> Decoded[Engagement]:
@@ -28,48 +38,68 @@ def decode_engagement(records: Records) -> Decoded[Engagement]:
     The good ones are columns in offset order, with ids as integers (:func:`stable_id`). An event without
     ``event_id`` gets one made of what it says (:func:`content_ids`). ``owner``, ``domain`` and ``is_follower`` are 0.
 
+    What is plainly right is read by a compiled scanner; what is not goes through :func:`decode_exactly`'s path, so
+    the outcome is the same for any bytes.
+
     Raises:
         ValueError: the records are of another topic.
     """
-    source = records.source
-    if source.topic not in ENGAGEMENT_TOPICS:
-        raise ValueError(f"decode_engagement reads {', '.join(ENGAGEMENT_TOPICS)}, not {source.topic!r}")
+    topic = _engagement_topic(records)
+    columns, odd, unknown = scanned(records)
+    good = ~odd
+    warnings: Counter[str] = Counter()
+    warnings[Warned.UNKNOWN_FIELD] = int(np.count_nonzero(unknown & good))
+    warnings[Warned.NEWER_VERSION] = int(np.count_nonzero((columns[V] > VERSION) & good))
+    rejects: list[Reject] = []
+    if odd.any():
+        rows = np.flatnonzero(odd)
+        exact = parse(records.rows(rows))
+        kept = rows[exact.kept]
+        columns[:, kept] = columns_of(topic, exact.events)
+        good[kept] = True
+        rejects, warnings = exact.rejects, warnings + exact.warnings
+    return Decoded(engagement_of(records, columns, good), rejects, +warnings)  # only warnings that were given
+
+
+def decode_exactly(records: Records) -> Decoded[Engagement]:
+    """What :func:`decode_engagement` returns, by way of one Python object for each record: its reference.
+
+    Raises:
+        ValueError: the records are of another topic.
+    """
+    topic = _engagement_topic(records)
     parsed = parse(records)
-    events = cast(Sequence[Any], parsed.events)  # the fields differ by topic
-    n = len(events)
-    if source.topic == "clicks":
-        kind = np.fromiter([_KIND_OF_TYPE[event.type] for event in events], np.uint8, n)
-    else:
-        kind = np.full(n, _KIND_OF_TOPIC[source.topic], np.uint8)
-    time = _ids([event.time for event in events])
-    pinner = _ids([event.pinner for event in events])
-    pin = _ids([event.pin for event in events])
-    board = _ids([event.board for event in events]) if source.topic == "saves" else np.zeros(n, np.int64)
-    slate = _ids([event.slate for event in events])
-    position = np.fromiter([-1 if event.position is None else event.position for event in events], np.int16, n)
-    event_id = _ids([event.event_id for event in events])
-    nameless = np.flatnonzero(event_id == 0)
-    if len(nameless):
-        named_by = (column[nameless] for column in (kind, pinner, pin, board, time, slate, position))
-        event_id[nameless] = content_ids(*named_by)
-    engagement = Engagement(
-        source=source,
-        offset=records.offsets[parsed.kept],
-        logged=records.logged[parsed.kept],
-        time=time,
-        event_id=event_id,
-        kind=kind,
-        pinner=pinner,
-        pin=pin,
-        board=board,
-        slate=slate,
-        position=position,
-        surface=np.fromiter([_SURFACE_OF_NAME[event.surface] for event in events], np.uint8, n),
-        owner=np.zeros(n, np.int64),
-        domain=np.zeros(n, np.int64),
-        is_follower=np.zeros(n, np.uint8),
-    )
-    return Decoded(engagement, parsed.rejects, parsed.warnings)
+    columns = np.zeros((len(FIELDS), len(records)), np.int64)
+    columns[:, parsed.kept] = columns_of(topic, parsed.events)
+    good = np.zeros(len(records), np.bool_)
+    good[parsed.kept] = True
+    return Decoded(engagement_of(records, columns, good), parsed.rejects, parsed.warnings)
+
+
+def scanned(records: Records) -> Scanned:
+    """What the compiled scanner makes of records of an engagement topic, before anybody looks at the odd ones."""
+    n, topic = len(records), records.source.topic
+    columns = np.empty((len(FIELDS), n), np.int64)
+    odd, unknown = np.empty(n, np.bool_), np.empty(n, np.bool_)
+    # Read-only, for numba compiles anew for writable arrays, and transports bring both.
+    buffer, starts, lengths = map(_read_only, (records.buffer, records.starts, records.lengths))
+    scan(buffer, starts, lengths, MAX_BYTES[topic], TABLES[topic], WORDS, columns, odd, unknown)
+    hash_places(buffer, columns[:IDS].reshape(-1))
+    odd |= is_ahead(columns[TIME], records.logged)
+    return Scanned(columns, odd, unknown)
+
+
+def _engagement_topic(records: Records) -> str:
+    topic = records.source.topic
+    if topic not in ENGAGEMENT_TOPICS:
+        raise ValueError(f"decode_engagement reads {', '.join(ENGAGEMENT_TOPICS)}, not {topic!r}")
+    return topic
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def decode_events(records: Records) -> Decoded[list[tuple[int, int, Event]]]:
@@ -85,26 +115,6 @@ def decode_events(records: Records) -> Decoded[list[tuple[int, int, Event]]]:
     logged = records.logged[parsed.kept].tolist()
     events = [_with_integer_ids(event) for event in parsed.events]
     return Decoded(list(zip(offsets, logged, events, strict=True)), parsed.rejects, parsed.warnings)
-
-
-def content_ids(*columns: NDArray[np.integer[Any]]) -> list[int]:
-    """Ids in ``1 … 2**63 - 1`` of rows by what they hold: XXH3-64 of their little-endian 64-bit integers.
-
-    Stored, so the columns and their order never change: kind, pinner, pin, board, time, slate, position.
-    """
-    rows = np.ascontiguousarray(np.stack([column.astype("<i8") for column in columns], axis=1))
-    data, width = rows.tobytes(), rows.shape[1] * 8
-    digest = xxhash.xxh3_64_intdigest
-    return [(digest(data[at : at + width]) & MAX_ID) or 1 for at in range(0, len(data), width)]
-
-
-def _ids(column: list[Any]) -> Ints:
-    """Ids as integers, 0 for None. ``array`` takes integers only, where numpy would read ``"12"`` its own way."""
-    try:
-        return np.frombuffer(array("q", column), np.int64)
-    except TypeError:
-        mapped = [value if type(value) is int else 0 if value is None else stable_id(value) for value in column]
-        return np.array(mapped, np.int64)
 
 
 def _with_integer_ids(event: Event) -> Event:

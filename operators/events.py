@@ -24,6 +24,7 @@ EARLIEST = 1_104_537_600_000
 #: No event is later than the year 9999; what is late by the broker's clock is decided on reading.
 LATEST = 253_402_300_799_999
 MAX_POSITION = 2**15 - 1
+MAX_VERSION = 2**31 - 1
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)] | Annotated[str, Meta(min_length=1)]
 Milliseconds = Annotated[int, Meta(ge=EARLIEST, le=LATEST)]
@@ -61,7 +62,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """
 
     time: Milliseconds
-    v: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 1
+    v: Annotated[int, Meta(ge=1, le=MAX_VERSION)] = 1
     event_id: Id | None = None
 
 

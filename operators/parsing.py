@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.batch import Records, Reject
+from operators.batch import Ints, Records, Reject
 from operators.events import EVENTS, VERSION, Event, PinnerEvent
 from operators.rejection import Reason, Warned
 
@@ -82,6 +82,11 @@ def parse(records: Records) -> Parsed:
     return Parsed(kept, events, rejects, warnings)
 
 
+def is_ahead(time: Ints, logged: Ints) -> NDArray[np.bool_]:
+    """Which events are too far after the broker's time for them; both ``(n,)``, ms. A broker without times gives -1."""
+    return (logged > 0) & (time > logged + MAX_AHEAD)
+
+
 def _one_by_one(
     records: Records, rejects: list[Reject], warnings: Counter[str]
 ) -> tuple[NDArray[np.intp], list[Event]]:
@@ -124,8 +129,7 @@ def _check(
     n = len(events)
     logged = records.logged[kept]
     time = np.fromiter(map(attrgetter("time"), events), np.int64, n)
-    # A broker that keeps no timestamps gives -1.
-    wrong = (logged > 0) & (time > logged + MAX_AHEAD)
+    wrong = is_ahead(time, logged)
     for i in np.flatnonzero(wrong).tolist():
         detail = f"{(time[i] - logged[i]) / 3_600_000:.1f} hours after the broker received it"
         rejects.append(_set_aside(records, int(kept[i]), Reason.TIME_IN_FUTURE, detail))
