@@ -7,9 +7,6 @@ from collections.abc import Callable
 
 import cramjam
 import numpy as np
-from numpy.typing import NDArray
-
-Bytes = NDArray[np.uint8]
 
 #: The most bytes of one batch, decompressed. Brokers take about 1 MB unless told otherwise.
 LARGEST_BATCH = 128 << 20
@@ -18,7 +15,7 @@ _XERIAL_HEADER = 16
 
 
 class BadCompression(ValueError):
-    """Bytes that their codec cannot read, or that grow beyond :data:`LARGEST_BATCH`."""
+    """memoryview that their codec cannot read, or that grow beyond :data:`LARGEST_BATCH`."""
 
 
 class Decompressor:
@@ -26,9 +23,9 @@ class Decompressor:
 
     def __init__(self) -> None:
         # Only what a batch really fills is ever backed by memory.
-        self._out = np.empty(LARGEST_BATCH, np.uint8)
+        self._out = np.empty(LARGEST_BATCH, np.uint8).data
 
-    def decompress(self, codec: int, payload: Bytes) -> Bytes:
+    def decompress(self, codec: int, payload: memoryview) -> memoryview:
         """The bytes of a batch whose attributes name this codec (1 to 4), good until the next call.
 
         Raises :class:`BadCompression`.
@@ -39,13 +36,13 @@ class Decompressor:
             raise BadCompression(f"{_CODECS[codec].__name__.strip('_')}: {error}") from error
 
 
-def _gzip(payload: Bytes, out: Bytes) -> int:
+def _gzip(payload: memoryview, out: memoryview) -> int:
     return cramjam.gzip.decompress_into(payload, out)
 
 
-def _snappy(payload: Bytes, out: Bytes) -> int:
+def _snappy(payload: memoryview, out: memoryview) -> int:
     """Snappy, bare (librdkafka) or in the blocks of Java's xerial library."""
-    if payload[: len(_XERIAL)].tobytes() != _XERIAL:
+    if bytes(payload[: len(_XERIAL)]) != _XERIAL:
         return cramjam.snappy.decompress_raw_into(payload, out)
     place, used = _XERIAL_HEADER, 0
     while place < len(payload):
@@ -58,12 +55,12 @@ def _snappy(payload: Bytes, out: Bytes) -> int:
     return used
 
 
-def _lz4(payload: Bytes, out: Bytes) -> int:
+def _lz4(payload: memoryview, out: memoryview) -> int:
     return cramjam.lz4.decompress_into(payload, out)
 
 
-def _zstd(payload: Bytes, out: Bytes) -> int:
+def _zstd(payload: memoryview, out: memoryview) -> int:
     return cramjam.zstd.decompress_into(payload, out)
 
 
-_CODECS: dict[int, Callable[[Bytes, Bytes], int]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}
+_CODECS: dict[int, Callable[[memoryview, memoryview], int]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}

@@ -54,7 +54,7 @@ def _instruction(_typing: Any, crc: Any, word: Any) -> Any:
 @njit(cache=True, nogil=True)
 def _by_instruction(crc, words):  # type: ignore[no-untyped-def]
     for row in range(len(words)):
-        crc = _instruction(crc, words[row])
+        crc = _instruction(crc, words[row])  # pyright: ignore[reportCallIssue]
     return crc
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints, Records, Source
 from streams.transport import record_walk as walk
-from streams.transport.compression import BadCompression, Bytes, Decompressor
+from streams.transport.compression import BadCompression, Decompressor
+
+Bytes = NDArray[np.uint8]
 
 _TRANSACTIONAL, _CONTROL = 0x10, 0x20
 #: A control record's key: two bytes of version, two of type.
@@ -124,7 +126,7 @@ class RecordBatches:
             return buffer, table, None
         plain, moved, unreadable = bytearray(), table.copy(), None
         for row, batch in enumerate(table):
-            payload = buffer[batch[walk.START] : batch[walk.END]]
+            payload = buffer[batch[walk.START] : batch[walk.END]].data
             if codec := int(batch[walk.ATTRIBUTES]) & walk.CODEC:
                 try:
                     payload = self._decompressor.decompress(codec, payload)
@@ -132,7 +134,7 @@ class RecordBatches:
                     moved, unreadable = moved[:row], (batch, f"bytes that cannot be decompressed ({error})")
                     break
             moved[row, walk.START] = len(plain)
-            plain += payload.data
+            plain += payload
             moved[row, walk.END] = len(plain)
         out = np.frombuffer(plain, np.uint8)
         out.flags.writeable = False
@@ -149,4 +151,4 @@ def _columns(table: Ints) -> tuple[Ints, Ints, Ints, Ints]:
 def _is_abort(payload: Bytes) -> bool:
     """Is the first record of a control batch an abort marker?"""
     start, length = walk.first_key(payload)
-    return length >= 4 and payload[start + 2 : start + 4].tobytes() == _ABORT
+    return bool(length >= 4) and payload[start + 2 : start + 4].tobytes() == _ABORT

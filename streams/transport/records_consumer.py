@@ -37,6 +37,8 @@ class RecordsConsumer(AIOKafkaConsumer):
 
 async def fetch_records(consumer: AIOKafkaConsumer, batch_topics: Mapping[str, int]) -> None:
     """Make a started consumer hand out :class:`Records` of these topics. Nothing fetched before is lost."""
+    if consumer._fetcher is None:
+        raise RuntimeError("start the consumer first: await consumer.start()")
     await consumer._fetcher.close()
     consumer._fetcher = RecordsFetcher(consumer, batch_topics)
 
