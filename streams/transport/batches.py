@@ -16,7 +16,7 @@ and the batch is read again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -105,27 +105,8 @@ class BatchConsumer(driver.Consumer):
         """The most records of one batch of a topic; 0 for a topic that is delivered record by record."""
         return cast(BatchTransport, self.transport).batch_topics.get(topic, 0)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
-        """Fetch, and yield one message per partition for batch topics."""
-        fetched, active = await self._wait_next_records(timeout)
-        if fetched is None or self.should_stop:
-            return
-        if not self.flow_active:
-            # A rebalance began during the fetch: what it brought belongs to the old assignment.
-            await self.perform_seek()
-            return
-        generation = self.app.consumer_generation_id
-        for tp, records in fetched.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            if not records or not (active is None or tp in active or tp in self._buffered_partitions):
-                continue
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            for record in records:
-                if isinstance(record, Records):
-                    yield tp, self._batch_message(tp, record)
-                else:
-                    yield tp, self._to_message(tp, record)
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        return self._batch_message(tp, record) if isinstance(record, Records) else super()._to_message(tp, record)
 
     def _batch_message(self, tp: TP, records: Records) -> ConsumerMessage:
         return ConsumerMessage(
