@@ -152,7 +152,7 @@ class RecordObjectsTransport(batches.BatchTransport):
 WAYS: dict[str, tuple[Callable[[str, str, Count], Coroutine[Any, Any, None]], float]] = {
     "aiokafka, getmany": (aiokafka_alone, 1),
     "ours, without Faust": (ours_alone, 1),
-    "Faust as it ships, an event a turn": (lambda b, t, c: by_faust("kafka", b, t, c), 0.05),
+    "Faust as it ships, an event a turn": (lambda b, t, c: by_faust("kafka", b, t, c), 0.02),
     "Faust, a fetch a turn, an object a record": (
         lambda b, t, c: by_faust("batches", b, t, c, RecordObjectsTransport),
         1,

@@ -11,14 +11,20 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 _POLYNOMIAL = 0x82F63B78  # reflected
 _LITTLE_ENDIAN = sys.byteorder == "little"
-_HAS_INSTRUCTION = _LITTLE_ENDIAN and bool(binding.get_host_cpu_features().get("sse4.2"))
+#: Is there an instruction for it, and does numba compile for this very processor (it can be told otherwise)?
+_HAS_INSTRUCTION = (
+    _LITTLE_ENDIAN
+    and bool(binding.get_host_cpu_features().get("sse4.2"))
+    and config.CPU_NAME is None  # pyright: ignore[reportAttributeAccessIssue]
+    and config.CPU_FEATURES is None  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 
 def _tables() -> NDArray[np.uint32]:

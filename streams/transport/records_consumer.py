@@ -173,6 +173,7 @@ def _one_by_one(tp: TopicPartition, prepared: PartitionRecords) -> Fetched:
         return Fetched(None, prepared.next_fetch_offset, failure)
     source = Source(tp.topic, tp.partition, records[0].offset, records[-1].offset)
     offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-    logged = np.fromiter((record.timestamp for record in records), np.int64, len(records))
+    # Format v0 knows no time; -1 is Kafka's own sign for none.
+    logged = np.fromiter((-1 if one.timestamp is None else one.timestamp for one in records), np.int64, len(records))
     values = [record.value for record in records]
     return Fetched(Records.of(source, offsets, logged, values), prepared.next_fetch_offset, failure)
