@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import ssl
@@ -34,7 +35,8 @@ LAG_SECONDS = 2.0
 class Reading(NamedTuple):
     """How a topic is read."""
 
-    handle: Callable[[Engine, Records], Awaitable[Any]]
+    #: Returns a future when the batch may be acknowledged only later.
+    handle: Callable[[Engine, Records], Awaitable[asyncio.Future[None] | None]]
     #: The most records of one batch.
     most: int
     #: Batches that may wait for the agent before Faust stops fetching the partition. One queue serves all
@@ -42,11 +44,15 @@ class Reading(NamedTuple):
     buffer: int = 16
 
 
+async def _see(engine: Engine, records: Records) -> None:
+    await vision.handle(engine, records)
+
+
 READINGS = {
     **dict.fromkeys(ENGAGEMENT_TOPICS, Reading(engagement.handle, most=50_000)),
     "pins": Reading(catalogue.handle, most=5_000),
     # Understanding takes a tenth of a second a pin: short batches, so that a crash repeats little.
-    "pins.accepted": Reading(vision.handle, most=32, buffer=4096),
+    "pins.accepted": Reading(_see, most=32, buffer=4096),
     "pinners": Reading(pinners.handle, most=5_000),
 }
 
@@ -123,9 +129,10 @@ cast(BatchTransport, app.transport).batch_topics = {topic: reading.most for topi
 
 def _agent(topic: str, reading: Reading) -> None:
     async def read(stream: Any) -> None:
-        async def take(records: Records) -> None:
-            await reading.handle(app.engine, records)
+        async def take(records: Records) -> asyncio.Future[None] | None:
+            stored = await reading.handle(app.engine, records)
             app.read[TP(topic, records.source.partition)] = records.source.last + 1
+            return stored
 
         await deliveries(stream, take, partial(_crash, topic))
 
@@ -143,10 +150,21 @@ for _topic, _reading in READINGS.items():
 
 
 async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
-    app.engine.ledger.forget((tp.topic, tp.partition) for tp in revoked)
+    lost = [(tp.topic, tp.partition) for tp in revoked]
+    app.engine.writer.give_up(lost)
+    app.engine.ledger.forget(lost)
 
 
 cast(Any, app.on_partitions_revoked).connect(_forget)
+
+
+@app.service
+class Writer(Service):
+    """Writes engagement to ClickHouse in blocks."""
+
+    @Service.task
+    async def _write(self) -> None:
+        await app.engine.writer.run(lambda: self.should_stop)
 
 
 @app.service
@@ -175,8 +193,9 @@ class Lag(Service):
             await self.sleep(LAG_SECONDS)
             behind = dict.fromkeys(READINGS, 0)
             for tp in app.consumer.assignment():
-                end, read = app.consumer.highwater(tp), app.read.get(tp)
-                if tp.topic in behind and read is not None:
+                # Faust says int, but it is None until the partition was fetched from once.
+                end, read = cast("int | None", app.consumer.highwater(tp)), app.read.get(tp)
+                if tp.topic in behind and end is not None and read is not None:
                     behind[tp.topic] += max(0, end - read)
             for topic, events in behind.items():
                 app.engine.metrics.lag(topic, events)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from streams.engagement_writer import EngagementWriter
     from streams.erasure import Erased
     from streams.feed_schedule import FeedSchedule
     from streams.ledger import Ledger
@@ -45,5 +46,6 @@ class Engine:
     folded: Folded
     erased: Erased
     ledger: Ledger
+    writer: EngagementWriter
     schedule: FeedSchedule
     vector_cache: VectorCache

@@ -57,6 +57,9 @@ async def erase_pinner(engine: Engine, pinner: int, time: int) -> None:
     engine.erased.add(pinner, time)
     engine.schedule.drop(pinner)
 
+    # What they did a moment ago must be in the tables before it can be taken out of them.
+    await engine.writer.drain()
+
     async def delete_pins() -> None:
         rows = await engine.events.query(
             "SELECT pin, version FROM pins FINAL WHERE pinner = {pinner:Int64} AND deleted = 0", {"pinner": pinner}

@@ -1,8 +1,8 @@
 """The ledger: how far ClickHouse has each partition, which is what is true after any crash.
 
 Kafka's committed offset may be behind (the worker died before it committed), never ahead. When a
-partition is taken up, its newest batch is completed (a crash may have cut it off between the raw rows and
-their views), and records that the ledger holds are skipped when Kafka delivers them again.
+partition is taken up, its newest block is completed (a crash may have cut it off between the raw rows and
+their views), and records that are stored or under way are skipped when Kafka delivers them again.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from operators.batch import Records, Source
-from streams.recount import complete_last_batches
+from streams.recount import complete_last_blocks
 from streams.stores.protocols import EventStore
 
 Partition = tuple[str, int]
@@ -26,20 +25,16 @@ class Ledger:
         self._locks: dict[Partition, asyncio.Lock] = {}
 
     async def last(self, partition: Partition) -> int:
-        """The last offset that is stored and complete; -1 for none. Asks ClickHouse once per assignment."""
+        """The last offset that is taken; -1 for none. Asks ClickHouse once per assignment; raises as it does."""
         async with self._locks.setdefault(partition, asyncio.Lock()):
             if partition not in self._last:
-                stored = await complete_last_batches(self._events, [partition])
+                stored = await complete_last_blocks(self._events, [partition])
                 self._last[partition] = stored.get(partition, -1)
         return self._last[partition]
 
-    async def unseen(self, records: Records) -> Records | None:
-        """The records that are not stored yet, or None when all are."""
-        return records.after(await self.last((records.source.topic, records.source.partition)))
-
-    def stored(self, source: Source) -> None:
-        """The batch is in ClickHouse, whole."""
-        self._last[source.topic, source.partition] = source.last
+    def take(self, partition: Partition, last: int) -> None:
+        """Everything up to ``last`` is on its way into ClickHouse."""
+        self._last[partition] = last
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """These partitions are another worker's now."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 
+from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
 from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
@@ -51,7 +52,9 @@ async def open_engine(settings: Settings) -> Engine:
         folded=folded,
         erased=erased,
         ledger=Ledger(events),
-        schedule=FeedSchedule(),
+        writer=EngagementWriter(events, metrics),
+        # Made together, slates share calls to Milvus and Triton, but each waits for the slowest: eight is 150 ms.
+        schedule=FeedSchedule(batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
     await _resume(engine)

@@ -14,7 +14,8 @@ from streams.stores.protocols import StoreUnavailable
 
 def client_config(settings: Settings) -> dict[str, Any]:
     """librdkafka's settings for reaching the broker, for producers, consumers and admins alike."""
-    config: dict[str, Any] = {"bootstrap.servers": settings.kafka_bootstrap}
+    # Errors reach whoever sends; librdkafka's own lines on every failed connection only hide them.
+    config: dict[str, Any] = {"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2}
     if settings.kafka_security != "PLAINTEXT":
         config["security.protocol"] = settings.kafka_security
     if settings.kafka_security.startswith("SASL"):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.batch import ENGAGEMENT_COLUMNS, Source
+from operators.batch import ENGAGEMENT_COLUMNS
 from streams.stores.protocols import EventStore
 
 COUNTS = ("impressions", "closeups", "outbound_clicks", "saves", "hides")
@@ -119,35 +119,33 @@ def _rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-_RAW = ("topic", "partition", "first", "last", *ENGAGEMENT_COLUMNS)
+_RAW = ("topic", "partition", "first", "last", "block", *ENGAGEMENT_COLUMNS)
 
 
-async def complete_last_batches(store: EventStore, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """What happens when partitions are assigned: the newest batch of each is made whole.
+async def complete_last_blocks(store: EventStore, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """What happens when partitions are assigned: the newest block of each is made whole.
 
-    A raw block is one part, so the batch's rows are all there or none; a crash may have cut off the views behind
-    them. The rows are inserted again under the batch's own token, which adds what is missing and nothing else.
+    A block's raw rows are one part, so they are all there or none; a crash may have cut off the views behind
+    them. The rows are inserted again under the block's own token, which adds what is missing and nothing else.
 
-    Returns ``(topic, partition)`` → the last offset of that batch; records at or below it are done. A partition
+    Returns ``(topic, partition)`` → the last offset that is stored; records at or below it are done. A partition
     without rows is left out. Raises as the store does.
     """
     finished: dict[tuple[str, int], int] = {}
+    blocks: set[int] = set()
     for topic, partition in partitions:
-        where = {"topic": topic, "partition": partition}
         newest = await store.query(
-            "SELECT first, last FROM engagement WHERE topic = {topic:String} AND partition = {partition:UInt16} "
+            "SELECT last, block FROM engagement WHERE topic = {topic:String} AND partition = {partition:UInt16} "
             "ORDER BY offset DESC LIMIT 1",
-            where,
+            {"topic": topic, "partition": partition},
         )
-        if not newest:
-            continue
-        source = Source(topic, partition, int(newest["first"][0]), int(newest["last"][0]))
+        if newest:
+            finished[topic, partition] = int(newest["last"][0])
+            blocks.add(int(newest["block"][0]))
+    for block in sorted(blocks):
         rows = await store.query(
-            f"SELECT {', '.join(_RAW)} FROM engagement WHERE topic = {{topic:String}} "
-            "AND partition = {partition:UInt16} AND offset BETWEEN {first:Int64} AND {last:Int64} "
-            "AND first = {first:Int64} ORDER BY offset",
-            {**where, "first": source.first, "last": source.last},
+            f"SELECT {', '.join(_RAW)} FROM engagement WHERE block = {{block:Int64}} ORDER BY topic, partition, offset",
+            {"block": block},
         )
-        await store.insert("engagement", rows, token=source.name)
-        finished[topic, partition] = source.last
+        await store.insert("engagement", rows, token=str(block))
     return finished

@@ -12,7 +12,7 @@ from operators.slate.choices import Choices
 from operators.slate.features import Signals
 from streams.slate_sources import Ask
 from streams.state import HotState
-from streams.vector_cache import Halves, VectorCache
+from streams.vector_cache import VectorCache, Vectors
 
 
 def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: Choices) -> Ask:
@@ -22,7 +22,7 @@ def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: 
     latest = np.sort(first)
     pins, times = saves.pins[latest], saves.times[latest]
     weights = np.exp2(-np.maximum(now - times, 0) / choices.seed_half_life)
-    vectors = cache.held(pins)[0].astype(np.float32)
+    vectors = cache.held(pins)[0]
     known = vectors.any(axis=1)
     wish = taste(times[known], vectors[known]) if known.any() else np.zeros(vectors.shape[1])
     wish /= max(float(np.linalg.norm(wish)), 1e-12)
@@ -38,7 +38,7 @@ def signals(
     candidates: Candidates,
     owners: Ints,
     domains: Ints,
-    vectors: Halves,
+    vectors: Vectors,
     understood: NDArray[np.bool_],
 ) -> Signals:
     """Columns for the ``n`` candidates of one pinner.
@@ -76,13 +76,13 @@ def joined(parts: list[Signals]) -> Signals:
     return Signals(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def relevances(ask: Ask, vectors: Halves, understood: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def relevances(ask: Ask, vectors: Vectors, understood: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """``(relevance, nearest)``, ``(n,)`` each: cosine with the pinner's taste and with the nearest of their seeds."""
     relevance, nearest = np.full((2, len(vectors)), np.nan, np.float32)
     if not vectors.size or not ask.taste.any():
         return relevance, nearest
     seeds = ask.vectors[ask.vectors.any(axis=1)]
-    cosines = vectors.astype(np.float32) @ np.concatenate([ask.taste[None], seeds]).T
+    cosines = vectors @ np.concatenate([ask.taste[None], seeds]).T
     relevance[understood] = cosines[understood, 0]
     if len(seeds):
         nearest[understood] = cosines[understood, 1:].max(axis=1)

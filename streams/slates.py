@@ -31,7 +31,7 @@ from streams.slate_choices import choices_of
 from streams.slate_signals import ask_of, joined, signals
 from streams.slate_sources import SOURCES, Ask
 from streams.slate_stages import Stages
-from streams.vector_cache import Halves
+from streams.vector_cache import Vectors
 
 T = TypeVar("T")
 #: JSON of a slate for the topic ``feed.candidates``, and columns of many for the table ``slates``.
@@ -60,7 +60,7 @@ class _Draft:
     repeats: NDArray[np.bool_]
     dropped: dict[str, Ints]
     popular: bool
-    vectors: Halves = field(default_factory=lambda: np.empty((0, 0), np.float16))
+    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
     understood: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.identity import combined_id
 from streams.settings import PROJECT
 
 
@@ -93,6 +94,7 @@ def engagement(first: int, rows: int, *, topic: str = "saves", partition: int = 
         "partition": np.full(rows, partition, np.uint16),
         "first": np.full(rows, first),
         "last": np.full(rows, first + rows - 1),
+        "block": np.full(rows, combined_id(topic, partition, first)),
         "offset": offset,
         "logged": offset + 1_760_000_000_000,
         # Some events are years old: their weights are as small as 2**-360.
@@ -112,4 +114,5 @@ def engagement(first: int, rows: int, *, topic: str = "saves", partition: int = 
 
 
 def token(columns: dict[str, Any]) -> str:
-    return f"{columns['topic'][0]}:{columns['partition'][0]}:{columns['first'][0]}-{columns['last'][0]}"
+    """What the rows were inserted under."""
+    return str(columns["block"][0])

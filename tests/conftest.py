@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymilvus import MilvusClient
 
 from infra import ports, supervisor, topics
 from infra.migrate import migrate
@@ -64,6 +66,20 @@ def clickhouse(settings: Settings) -> Settings:
 def milvus(settings: Settings) -> Settings:
     """The standalone Milvus server, without collections."""
     return _start(settings, "milvus")
+
+
+@pytest.fixture(scope="session")
+def milvus_apart(milvus: Settings) -> Callable[[str], Settings]:
+    """Settings for a database of one's own in the session's Milvus: the worker keeps its pins in the default one."""
+
+    def database(name: str) -> Settings:
+        client: Any = MilvusClient(milvus.milvus_uri)
+        if name not in client.list_databases():
+            client.create_database(name)
+        client.close()
+        return replace(milvus, milvus_database=name)
+
+    return database
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,17 @@
 --
 -- The window keeps the de-duplication tokens of the latest inserts: a batch inserted twice counts once, here and in
 -- every view's target. No table that is written by token has a PARTITION BY: one insert must stay one part
--- (docs/exactness.md). `first` and `last` are the offset range of the batch that the row came in: the batch's name.
+-- (docs/exactness.md). `first` and `last` are the offset range of the batch that the row came in; `block` names the insert,
+-- which may hold several batches: its token.
 
 CREATE TABLE IF NOT EXISTS engagement
 (
-    topic LowCardinality(String), partition UInt16, first Int64, last Int64,
+    topic LowCardinality(String), partition UInt16, first Int64, last Int64, block Int64,
     offset Int64, logged Int64, time Int64, event_id Int64, kind UInt8,
     pinner Int64, pin Int64, board Int64, slate Int64, position Int16, surface UInt8,
     owner Int64, domain Int64, is_follower UInt8,
-    INDEX by_time time TYPE minmax GRANULARITY 4
+    INDEX by_time time TYPE minmax GRANULARITY 4,
+    INDEX by_block block TYPE bloom_filter GRANULARITY 1
 )
 ENGINE = MergeTree ORDER BY (topic, partition, offset)
 SETTINGS non_replicated_deduplication_window = 10000;

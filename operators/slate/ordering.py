@@ -10,7 +10,7 @@ from operators.batch import Ints
 from operators.slate.candidates import Floats
 from operators.slate.diversity import diverse_order, similarity
 
-Vectors = NDArray[np.float16] | NDArray[np.float32]
+Vectors = NDArray[np.float32]
 
 
 class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ def order(
 
     Args:
         utilities: ``(n,)``.
-        vectors: ``(n, d)`` float16 or float32, L2-normalised, zero rows where unknown.
+        vectors: ``(n, d)``, L2-normalised, zero rows where unknown.
         owners, domains: ``(n,)``, 0 where unknown.
         seed: settles ties, so that equal pins take turns between slates and a slate can be made again.
         last: ``(n,)`` pins that may only fill places that the others leave, such as repeats.
@@ -67,7 +67,7 @@ def _best(
     pool = rows[np.lexsort((ties, -utilities[rows]))[: size * ordering.pool]]
     chosen = diverse_order(
         _spread(utilities[pool]),
-        similarity(vectors[pool].astype(np.float32)),
+        similarity(vectors[pool]),
         owners[pool],
         domains[pool],
         k=size,

@@ -15,8 +15,9 @@ and the batch is read again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -180,25 +181,50 @@ class BatchTransport(driver.Transport):
     batch_topics: Mapping[str, int] = MappingProxyType({})
 
 
-async def deliveries(stream: Any, handle: Callable[[Records], Any], on_failure: Callable[[BaseException], Any]) -> None:
-    """Run an agent over batches: ``handle`` each, and acknowledge it only when that returned.
+async def deliveries(
+    stream: Any,
+    handle: Callable[[Records], Awaitable[asyncio.Future[None] | None]],
+    on_failure: Callable[[BaseException], Awaitable[None]],
+) -> None:
+    """Run an agent over batches: ``handle`` each, and acknowledge it when that returned.
 
-    ``handle`` deals with every failure that it can outlast. Any other is a bug: the batch stays
-    uncommitted and ``on_failure`` is told, since to go on would leave a hole.
+    When ``handle`` returns a future, the next batch is handled at once and this one is acknowledged when the future
+    is done (not if it is cancelled). ``handle`` deals with every failure that it can outlast. Any other is a bug: the
+    batch stays uncommitted and ``on_failure`` is told, since to go on would leave a hole.
     """
     batches = stream.noack()
+
+    async def settle(event: Any, later: asyncio.Future[None]) -> None:
+        try:
+            await later
+            cast(Delivery, event.value).done()
+        except asyncio.CancelledError:
+            pass
+        except Exception as failure:
+            await on_failure(failure)
+        finally:
+            await batches.ack(event)
+
+    settling: set[asyncio.Task[None]] = set()
     async for event in batches.events():
         delivery = cast(Delivery, event.value)
         cast(BatchConsumer, batches.app.consumer).begin(event.message)
+        later = None
         try:
-            await handle(delivery.records)
-            delivery.done()
+            later = await handle(delivery.records)
+            if later is None:
+                delivery.done()
         except Exception as failure:
             await on_failure(failure)
             raise
         finally:
             # Without done() this only tells Faust to wait for it no longer.
-            await batches.ack(event)
+            if later is None:
+                await batches.ack(event)
+        if later is not None:
+            task = asyncio.create_task(settle(event, later))
+            settling.add(task)  # the event loop itself keeps no hold of a task
+            task.add_done_callback(settling.discard)
 
 
 class RecordsSchema(faust.Schema[Any, Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import numpy as np
 import psutil
@@ -15,12 +16,12 @@ from streams.settings import Settings
 from streams.stores.milvus import KEYS, MilvusVectors
 
 pytestmark = pytest.mark.real
-#: As in the contract test, which shares the session's server.
 DIMENSION = 32
 IDS = np.arange(1001, 1051)
 
 
-async def test_acknowledged_rows_outlive_a_kill(milvus: Settings) -> None:
+async def test_acknowledged_rows_outlive_a_kill(milvus_apart: Callable[[str], Settings]) -> None:
+    milvus = milvus_apart("kills")
     vectors = np.random.default_rng(1).standard_normal((len(IDS), DIMENSION)).astype(np.float32)
     store = MilvusVectors(milvus)
     await store.prepare(DIMENSION)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from streams.engagement_writer import block_columns
 
 from infra.migrate import migrate
-from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
+from operators.batch import Engagement, Source
 from operators.events import Kind, PinEvent, PinnerEvent
+from operators.identity import combined_id
 from operators.relevance import relevance, taste
 from streams.quality_sql import Entity, quality_sql
 from streams.relevance_sql import RELEVANCE_SQL
@@ -40,11 +42,8 @@ async def store(clickhouse: Settings) -> AsyncIterator[EventStore]:
 
 
 async def write(store: EventStore, batch: Engagement) -> None:
-    rows, source = len(batch), batch.source
-    columns = {name: getattr(batch, name) for name in ENGAGEMENT_COLUMNS}
-    named = {"topic": [source.topic] * rows, "partition": np.full(rows, source.partition, np.uint16)}
-    named |= {"first": np.full(rows, source.first, np.int64), "last": np.full(rows, source.last, np.int64)}
-    await store.insert("engagement", named | columns, token=source.name)
+    block = combined_id(batch.source.name)
+    await store.insert("engagement", block_columns([batch], block), token=str(block))
 
 
 async def write_pins(store: EventStore, state: HotState, events: list[PinEvent]) -> None:

@@ -19,7 +19,7 @@ from infra.migrate import migrate
 from operators.events import Surface
 from operators.positions import examination
 from streams.cli import verify
-from streams.recount import complete_last_batches, recount
+from streams.recount import complete_last_blocks, recount
 from streams.stores.clickhouse import ClickHouseHTTP
 from streams.stores.protocols import StoreUnavailable
 from tests.clickhouse_process import EmbeddedServer, engagement, token
@@ -169,7 +169,7 @@ async def test_every_crash_point_of_an_insert(
     server.start()
     try:
         store = ClickHouseHTTP(server.url)
-        assert await complete_last_batches(store, [("saves", 0)]) == {("saves", 0): 899 if renamed else 499}
+        assert await complete_last_blocks(store, [("saves", 0)]) == {("saves", 0): 899 if renamed else 499}
         await insert(store, SECOND)  # Kafka delivers again what was not acknowledged
         await insert(store, THIRD)
         await assert_exact(store, {0: 1200})
@@ -213,7 +213,7 @@ async def test_kills_in_the_middle_of_inserts(server: EmbeddedServer) -> None:
         ended = await asyncio.wait_for(asyncio.gather(*writers, return_exceptions=True), 30)
         assert all(isinstance(error, StoreUnavailable) for error in ended), ended
         server.start()
-        last = await complete_last_batches(store, [("saves", partition) for partition in done])
+        last = await complete_last_blocks(store, [("saves", partition) for partition in done])
         for partition in done:
             done[partition] = last.get(("saves", partition), -1) + 1
             assert done[partition] >= acknowledged[partition], "what was acknowledged is there"

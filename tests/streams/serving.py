@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import numpy as np
+from streams.engagement_writer import EngagementWriter
 
 from operators.batch import Records, Source
 from operators.decode import decode_engagement, decode_events
@@ -55,10 +56,10 @@ def nowhere(home: Path, **changes: str) -> Settings:
 def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
     warm_up()
-    events, vectors = open_event_store(settings, timeout=5), MilvusVectors(settings)
+    events, vectors, metrics = open_event_store(settings, timeout=5), MilvusVectors(settings), Metrics()
     return Engine(
         settings=settings,
-        metrics=Metrics(),
+        metrics=metrics,
         events=events,
         vectors=vectors,
         models=TritonModels(settings),
@@ -67,6 +68,7 @@ def make_engine(settings: Settings) -> Engine:
         folded=Folded({}),
         erased=Erased(),
         ledger=Ledger(events),
+        writer=EngagementWriter(events, metrics),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import aiohttp
@@ -39,9 +40,9 @@ def own_pin(number: int) -> dict:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(kafka: Settings, clickhouse: Settings, milvus: Settings):
+async def engine(kafka: Settings, clickhouse: Settings, milvus_apart: Callable[[str], Settings]):
     """Twelve pins on two boards, on a circle as vectors, with some engagement."""
-    engine = make_engine(replace(kafka, triton=f"127.0.0.1:{free_port()}"))
+    engine = make_engine(replace(milvus_apart("api"), triton=f"127.0.0.1:{free_port()}"))
     await migrate(engine.events)
     events = [own_pin(number) for number in range(1, 13)]
     await catalogue.handle(engine, records("pins", *events))
@@ -68,6 +69,7 @@ async def engine(kafka: Settings, clickhouse: Settings, milvus: Settings):
     await commit_engagement(
         engine, records("clicks", {"type": "outbound", "pinner": PINNER, "pin": BASE + 1, "time": NOW + 200})
     )
+    await engine.writer.run(lambda: True)  # write what waits, then stop
     yield engine
     await close_engine(engine)
 

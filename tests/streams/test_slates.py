@@ -33,7 +33,7 @@ async def test_a_save_turns_the_next_slate_to_its_topic(engine):
     act(engine, ANN, Kind.SAVE, 100, 101)
     after = await slate_of(engine)
     share = [sum(topic(pin) == 0 for pin in pins_of(slate)) / len(slate.items) for slate in (before, after)]
-    assert share[0] < 0.7 and share[1] > 0.9
+    assert share[0] < 0.7 and share[1] >= 0.9
     assert {"visual", "boards"} <= {name for item in after.items for name in item.sources}
     assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7"}
     assert after.items[0].probabilities.save > 0.9

@@ -7,11 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from pymilvus import MilvusClient
 
 from streams.settings import Settings
 from streams.stores.milvus import MilvusVectors
@@ -19,7 +17,6 @@ from streams.stores.protocols import StoreUnavailable
 
 pytestmark = pytest.mark.real
 DIMENSION = 32
-DATABASE = "contract"
 VISIBLE_SECONDS = 10.0
 
 
@@ -36,12 +33,7 @@ def object_fields(pins: list[int]) -> dict[str, list[float] | list[int] | list[s
 @pytest.fixture(params=["standalone", "lite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MilvusVectors]:
     if request.param == "standalone":
-        # A database of its own: the session's worker keeps its collections in the default one.
-        settings = replace(request.getfixturevalue("milvus"), milvus_database=DATABASE)
-        client: Any = MilvusClient(settings.milvus_uri)
-        if DATABASE not in client.list_databases():
-            client.create_database(DATABASE)
-        client.close()
+        settings: Settings = request.getfixturevalue("milvus_apart")("contract")
     else:
         settings = replace(Settings.load({}), milvus="lite", home=tmp_path)
     store = MilvusVectors(settings)

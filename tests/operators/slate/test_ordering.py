@@ -8,7 +8,7 @@ NONE = np.zeros(60, np.int64)
 def ordered(utilities, *, seed=1, last=None, **choices):
     utilities = np.asarray(utilities, np.float32)
     n = len(utilities)
-    vectors = np.random.default_rng(0).normal(size=(n, 6)).astype(np.float16)
+    vectors = np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)
     return order(
         utilities, vectors, NONE[:n], NONE[:n], seed=seed, ordering=Ordering(**{"size": 10} | choices), last=last
     ).tolist()

@@ -1,0 +1,146 @@
+"""Engagement to ClickHouse: batches that wait together are written together, as one block.
+
+An insert costs the same for one row as for thousands (a part in the table and in every view), so what comes in
+while one is under way, or within ``WAIT`` seconds, makes the next. A block is the unit of repetition: its id stands in
+each of its rows, and its rows inserted again under that id count once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from operators.batch import ENGAGEMENT_COLUMNS, Engagement
+from operators.identity import combined_id
+from streams.metrics import Metrics
+from streams.persist import persist
+from streams.stores.protocols import EventStore
+
+Partition = tuple[str, int]
+#: A block is due when its first batch has waited this long (seconds) or when it has so many rows.
+WAIT = 0.3
+FULL = 100_000
+#: Rows that may wait; more hold the agents back, and with them the fetching.
+MOST_WAITING = 500_000
+_TICK = 0.01
+
+
+class _Waiting(NamedTuple):
+    engagement: Engagement
+    since: float
+    stored: asyncio.Future[None]
+
+    @property
+    def partition(self) -> Partition:
+        return self.engagement.source[:2]
+
+
+class EngagementWriter:
+    """One for each worker: blocks go in one after the other, so that a crash can cut off only the last."""
+
+    def __init__(self, events: EventStore, metrics: Metrics) -> None:
+        self._events, self._metrics = events, metrics
+        self._waiting: deque[_Waiting] = deque()
+        self._newest: dict[Partition, asyncio.Future[None]] = {}
+        self._rows = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def write(self, engagement: Engagement) -> asyncio.Future[None]:
+        """Take a batch; the future is done when it is stored. Waits while too many rows do."""
+        await self._has_room.wait()
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[None] = loop.create_future()
+        waiting = _Waiting(engagement, loop.time(), stored)
+        self._waiting.append(waiting)
+        self._newest[waiting.partition] = stored
+        self._count(len(engagement))
+        return stored
+
+    def pending(self, partition: Partition) -> asyncio.Future[None] | None:
+        """Done when everything taken of a partition so far is stored; None when it is."""
+        newest = self._newest.get(partition)
+        return None if newest is None or newest.done() else newest
+
+    async def drain(self) -> None:
+        """Wait until everything taken so far is stored, or given up."""
+        if self._newest:
+            await asyncio.wait(self._newest.values())
+
+    def give_up(self, partitions: Iterable[Partition]) -> None:
+        """Another worker has these partitions now and writes what waits here: drop it."""
+        lost = set(partitions)
+        kept: deque[_Waiting] = deque()
+        for waiting in self._waiting:
+            if waiting.partition in lost:
+                waiting.stored.cancel()
+                self._count(-len(waiting.engagement))
+            else:
+                kept.append(waiting)
+        self._waiting = kept
+
+    async def run(self, should_stop: Callable[[], bool]) -> None:
+        """Write blocks until told to stop and nothing waits any more."""
+        loop = asyncio.get_running_loop()
+        while self._waiting or not should_stop():
+            due = self._waiting and (
+                self._rows >= FULL or should_stop() or loop.time() - self._waiting[0].since >= WAIT
+            )
+            if due:
+                await self._write_block(self._take())
+            else:
+                await asyncio.sleep(_TICK)
+
+    def _take(self) -> list[_Waiting]:
+        taken, rows = [self._waiting.popleft()], 0
+        rows = len(taken[0].engagement)
+        while self._waiting and rows + len(self._waiting[0].engagement) <= FULL:
+            taken.append(self._waiting.popleft())
+            rows += len(taken[-1].engagement)
+        return taken
+
+    async def _write_block(self, batches: list[_Waiting]) -> None:
+        block = combined_id("block", *(batch.engagement.source.name for batch in batches))
+        engagements = [batch.engagement for batch in batches if len(batch.engagement)]
+        if engagements:
+            columns = block_columns(engagements, block)
+            insert = partial(self._events.insert, "engagement", columns, token=str(block))
+            with self._metrics.batch_step("engagement", "clickhouse"):
+                await persist("writing engagement", insert, self._metrics)
+        for batch in batches:
+            self._count(-len(batch.engagement))
+            if not batch.stored.done():
+                batch.stored.set_result(None)
+
+    def _count(self, rows: int) -> None:
+        self._rows += rows
+        if self._rows < MOST_WAITING:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
+
+def block_columns(engagements: list[Engagement], block: int) -> dict[str, np.ndarray | list[str]]:
+    """The rows of the table ``engagement`` for some batches, in their order."""
+    counts = [len(engagement) for engagement in engagements]
+    sources = [engagement.source for engagement in engagements]
+
+    def repeated(values: list[int], dtype: type[np.generic]) -> np.ndarray:
+        return np.repeat(np.array(values, dtype), counts)
+
+    return {
+        "topic": [source.topic for source, count in zip(sources, counts, strict=True) for _ in range(count)],
+        "partition": repeated([source.partition for source in sources], np.uint16),
+        "first": repeated([source.first for source in sources], np.int64),
+        "last": repeated([source.last for source in sources], np.int64),
+        "block": np.full(sum(counts), block, np.int64),
+        **{
+            name: np.concatenate([getattr(engagement, name) for engagement in engagements])
+            for name in ENGAGEMENT_COLUMNS
+        },
+    }
