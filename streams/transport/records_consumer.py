@@ -131,34 +131,29 @@ class _Chunks:
 
     def __init__(self, fetched: Fetched, position: int, most: int) -> None:
         self._records, self._end, self._most = fetched.records, fetched.position, most
+        self._row = 0
         self.next_fetch_offset = position
 
     def __iter__(self) -> _Chunks:
         return self
 
     def __next__(self) -> Records:
-        if self._records is None:
+        if self._records is None or self._row >= len(self._records):
+            self._records = None
             self.next_fetch_offset = self._end
             raise StopIteration
-        chunk, self._records = _split(self._records, self._most)
+        chunk = _part(self._records, slice(self._row, self._row + self._most))
+        self._row += self._most
         self.next_fetch_offset = chunk.source.last + 1
         return chunk
 
 
-def _split(records: Records, most: int) -> tuple[Records, Records | None]:
-    """The first ``most`` records, and the rest; no value is copied."""
-    if len(records) <= most:
-        return records, None
-    last = int(records.offsets[most - 1])
-    first = Records(
-        records.source._replace(last=last),
-        records.offsets[:most],
-        records.logged[:most],
-        records.buffer,
-        records.starts[:most],
-        records.lengths[:most],
-    )
-    return first, records.after(last)
+def _part(records: Records, rows: slice) -> Records:
+    """Some of the records, over their own part of the buffer; no value is copied."""
+    offsets, starts, lengths = records.offsets[rows], records.starts[rows], records.lengths[rows]
+    first, end = int(starts[0]), int(starts[-1]) + max(int(lengths[-1]), 0)
+    source = records.source._replace(first=int(offsets[0]), last=int(offsets[-1]))
+    return Records(source, offsets, records.logged[rows], records.buffer[first:end], starts - first, lengths)
 
 
 def _one_by_one(tp: TopicPartition, prepared: PartitionRecords) -> Fetched:
