@@ -17,20 +17,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
 import aiokafka
 import faust
-import numpy as np
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
-from operators.batch import Records, Source
+from operators.batch import Records
+from streams.transport.record_batches import CorruptBatch
+from streams.transport.records_consumer import fetch_records
 
 #: Faust fixes 1,500 ms. A fetch that names only partitions at their end holds back all others that long.
 FETCH_MAX_WAIT_MS = 20
+#: How long a partition rests after a batch that cannot be read, seconds.
+CORRUPT_RETRY_S = 5.0
 
 
 class Delivery:
@@ -48,13 +51,42 @@ class Delivery:
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's aiokafka thread with a fetch that never waits long."""
+    """Faust's aiokafka thread with a fetch that never waits long and makes no object per record."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Read once, when the consumer starts its fetcher; Faust leaves no other way to set it.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # pyright: ignore[reportPrivateUsage]
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        # Nothing is subscribed yet, so nothing was fetched the other way.
+        await fetch_records(self._ensure_consumer(), cast(BatchTransport, self.transport).batch_topics)
+
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109
+        max_records: int | None = None,
+    ) -> Any:
+        try:
+            return await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except CorruptBatch as failure:
+            # To skip it would lose records, to raise would stop the other partitions.
+            self.log.error("%s; this partition waits and is tried again in %s s", failure, CORRUPT_RETRY_S)
+            tp = aiokafka.TopicPartition(failure.topic, failure.partition)
+            if tp in consumer.assignment():
+                consumer.pause(tp)
+                self.thread_loop.call_later(CORRUPT_RETRY_S, _resume, consumer, tp)
+            return {}
+
+
+def _resume(consumer: aiokafka.AIOKafkaConsumer, tp: aiokafka.TopicPartition) -> None:
+    """Fetch this partition again if it is still ours. (Faust's own pauses never reach aiokafka.)"""
+    if tp in consumer.assignment():
+        consumer.resume(tp)
 
 
 class BatchConsumer(driver.Consumer):
@@ -74,48 +106,19 @@ class BatchConsumer(driver.Consumer):
         """The most records of one batch of a topic; 0 for a topic that is delivered record by record."""
         return cast(BatchTransport, self.transport).batch_topics.get(topic, 0)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
-        """Fetch, and yield one message per partition for batch topics."""
-        fetched, active = await self._wait_next_records(timeout)
-        if fetched is None or self.should_stop:
-            return
-        if not self.flow_active:
-            # A rebalance began during the fetch: what it brought belongs to the old assignment.
-            await self.perform_seek()
-            return
-        generation = self.app.consumer_generation_id
-        for tp, records in fetched.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            if not records or not (active is None or tp in active or tp in self._buffered_partitions):
-                continue
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            if most := self._most_records(tp.topic):
-                for start in range(0, len(records), most):
-                    yield tp, self._batch_message(tp, records[start : start + most])
-            else:
-                for record in records:
-                    yield tp, self._to_message(tp, record)
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        return self._batch_message(tp, record) if isinstance(record, Records) else super()._to_message(tp, record)
 
-    def _batch_message(self, tp: TP, records: list[Any]) -> ConsumerMessage:
-        count = len(records)
-        source = Source(tp.topic, tp.partition, records[0].offset, records[-1].offset)
-        value = Records.of(
-            source,
-            np.fromiter((record.offset for record in records), np.int64, count),
-            np.fromiter((record.timestamp for record in records), np.int64, count),
-            [record.value for record in records],
-        )
-        newest = records[-1]
+    def _batch_message(self, tp: TP, records: Records) -> ConsumerMessage:
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            source.last,
-            newest.timestamp / 1000.0,
-            newest.timestamp_type,
+            records.source.last,
+            int(records.logged[-1]) / 1000.0,
+            0,  # whether Kafka or the producer set the time differs by record
             None,
             None,
-            cast(Any, Delivery(value)),
+            cast(Any, Delivery(records)),
             None,
             0,
             0,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import faust
 import pytest
+from aiokafka import TopicPartition as TP
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.batch import Records
 from streams.settings import Settings
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
+from streams.transport.record_batches import CorruptBatch
+from streams.transport.records_consumer import RecordsConsumer
 
 PARTITIONS = 3
 
@@ -93,8 +98,8 @@ class Reader:
 @pytest.mark.real
 async def test_every_record_comes_once_in_order_and_is_committed(kafka: Settings, topic: str) -> None:
     group = f"group-{topic}"
-    produce(kafka, topic, 0, 3_000)
-    produce(kafka, topic, 3_000, 3_000, compression="zstd")
+    for number, codec in enumerate(["none", "gzip", "snappy", "lz4", "zstd"]):
+        produce(kafka, topic, number * 1_200, 1_200, codec)
     reader = Reader(kafka, topic, group)
     await reader.app.start()
     try:
@@ -132,3 +137,172 @@ async def test_a_batch_that_failed_is_not_committed_and_comes_again(kafka: Setti
         both = sorted(set(reader.seen[partition]) | set(again.seen[partition]))
         assert both == list(range(partition, 900, PARTITIONS))
     assert poisoned in again.seen[1]
+
+
+@pytest.mark.real
+async def test_two_apps_of_one_group_share_the_partitions_and_lose_nothing(kafka: Settings, topic: str) -> None:
+    group = f"group-{topic}"
+    first, second = Reader(kafka, topic, group), Reader(kafka, topic, group)
+    produce(kafka, topic, 0, 1_500, "lz4")
+    await first.app.start()
+    try:
+        await first.until(1_500)
+        await second.app.start()
+        try:
+            async with asyncio.timeout(60):
+                sent = 1_500
+                while not second.count:  # until the rebalance is over
+                    produce(kafka, topic, sent, 300, "zstd")
+                    sent += 300
+                    await asyncio.sleep(1)
+                everything = set(range(sent))
+                while {n for reader in (first, second) for seen in reader.seen.values() for n in seen} != everything:
+                    await asyncio.sleep(0.1)
+            await asyncio.sleep(1)
+        finally:
+            await second.app.stop()
+    finally:
+        await first.app.stop()
+    assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), sent // PARTITIONS)
+
+
+@pytest.fixture
+async def consumer(kafka: Settings, topic: str) -> AsyncIterator[RecordsConsumer]:
+    """Without Faust: the consumer alone, of one partition."""
+    consumer = RecordsConsumer(
+        batch_topics={topic: 50},
+        bootstrap_servers=kafka.kafka_bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=20,
+    )
+    await consumer.start()
+    yield consumer
+    await consumer.stop()
+
+
+async def read(consumer: RecordsConsumer, count: int) -> list[Records]:
+    batches: list[Records] = []
+    async with asyncio.timeout(20):
+        while sum(map(len, batches)) < count:
+            for some in (await consumer.getmany(timeout_ms=200)).values():
+                batches += some
+    return batches
+
+
+def values(batches: list[Records]) -> list[bytes | None]:
+    return [value for records in batches for value in records.values]
+
+
+@pytest.mark.real
+async def test_seek_pause_position_and_most_records(kafka: Settings, topic: str, consumer: RecordsConsumer) -> None:
+    produce(kafka, topic, 0, 900, "lz4")
+    tp = TP(topic, 0)
+    consumer.assign([tp])
+    batches = await read(consumer, 300)
+    assert values(batches) == [b"%d" % n for n in range(0, 900, 3)]
+    assert max(map(len, batches)) == 50
+    assert await consumer.position(tp) == 300 == consumer.highwater(tp)
+    consumer.seek(tp, 123)  # in the middle of a compressed batch
+    assert (await read(consumer, 177))[0].source.first == 123
+    consumer.seek(tp, 7)
+    one = await consumer.getone()
+    assert (one.source.first, one.source.last, await consumer.position(tp)) == (7, 56, 57)
+    consumer.pause(tp)
+    assert not await consumer.getmany(timeout_ms=200)
+    consumer.resume(tp)
+    assert (await read(consumer, 243))[0].source.first == 57
+
+
+@pytest.mark.real
+async def test_only_committed_transactions_are_read(kafka: Settings, topic: str, consumer: RecordsConsumer) -> None:
+    producer = Producer(
+        {"bootstrap.servers": kafka.kafka_bootstrap, "transactional.id": topic, "compression.type": "zstd"}
+    )
+    producer.init_transactions(20)
+    kept: list[bytes | None] = []
+    for number in range(9):
+        producer.begin_transaction()
+        for record in range(20):
+            value = b"%d-%d" % (number, record)
+            producer.produce(topic, value, partition=0)
+            if number % 3:
+                kept.append(value)
+        if number % 3:
+            producer.commit_transaction(20)
+        else:
+            producer.flush(20)  # an aborted record that never reached the broker would prove nothing
+            producer.abort_transaction(20)
+    consumer.assign([TP(topic, 0)])
+    assert values(await read(consumer, len(kept))) == kept
+    assert await consumer.position(TP(topic, 0)) >= 9 * 21 - 1
+
+
+def spoil(settings: Settings, topic: str, partition: int, value: bytes) -> None:
+    """Change a byte of a stored record, as a bad disk would; a broker does not look when it sends it."""
+    (log,) = (path for path in Path(settings.home).rglob(f"{topic}-{partition}/*.log"))
+    stored = log.read_bytes()
+    place = stored.index(value)
+    with log.open("r+b") as file:
+        file.seek(place)
+        file.write(b"#")
+
+
+@pytest.mark.real
+async def test_a_spoilt_batch_stops_its_partition_and_no_other(kafka: Settings, topic: str) -> None:
+    for first in (0, 300, 600):
+        produce(kafka, topic, first, 300)
+    spoil(kafka, topic, 1, b"301")
+    reader = Reader(kafka, topic, f"group-{topic}")
+    await reader.app.start()
+    try:
+        await reader.until(700)
+        produce(kafka, topic, 900, 300)
+        await reader.until(900)
+    finally:
+        await reader.app.stop()
+    assert [*reader.seen[0], *reader.seen[2]] == [*range(0, 1_200, 3), *range(2, 1_200, 3)]
+    assert reader.seen[1] == list(range(1, 300, 3)), "all before the spoilt batch, nothing after it"
+    assert not reader.failures
+
+
+@pytest.mark.real
+async def test_without_faust_a_spoilt_batch_is_an_error_to_seek_past(
+    kafka: Settings, topic: str, consumer: RecordsConsumer
+) -> None:
+    produce(kafka, topic, 0, 300)
+    produce(kafka, topic, 300, 300)
+    spoil(kafka, topic, 2, b"302")
+    tp = TP(topic, 2)
+    consumer.assign([tp])
+    assert len(values(await read(consumer, 100))) == 100
+    with pytest.raises(CorruptBatch, match=f"{topic}:2: the batch at offset 100 has a wrong CRC"):
+        await read(consumer, 1)
+    consumer.seek(tp, 200)
+    produce(kafka, topic, 600, 3)
+    assert values(await read(consumer, 1)) == [b"602"]
+
+
+@pytest.mark.real
+async def test_topics_of_no_batches_come_record_by_record(kafka: Settings, topic: str) -> None:
+    reader = Reader(kafka, topic, f"group-{topic}")
+    reader.app.transport.batch_topics = {}
+    numbers: list[int] = []
+
+    async def read_one(stream: Any) -> None:
+        async for event in stream.events():
+            numbers.append(int(event.message.value))
+
+    reader.app.agents.clear()
+    reader.app.agent(reader.app.topic(topic, schema=RecordsSchema()), name="one")(read_one)
+    produce(kafka, topic, 0, 300, "lz4")
+    await reader.app.start()
+    try:
+        async with asyncio.timeout(40):
+            while len(numbers) < 300:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+    finally:
+        await reader.app.stop()
+    assert sorted(numbers) == list(range(300))
+    assert committed(kafka, f"group-{topic}", topic) == dict.fromkeys(range(PARTITIONS), 100)
