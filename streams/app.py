@@ -151,8 +151,13 @@ for _topic, _reading in READINGS.items():
 
 async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
     lost = [(tp.topic, tp.partition) for tp in revoked]
-    app.engine.writer.give_up(lost)
     app.engine.ledger.forget(lost)
+    if batches := app.engine.writer.give_up(lost):
+        # Rare: Faust waits for what is under way. But memory now holds events that the ledger does not, and would take
+        # them for duplicates if the partition came back: only a worker that rebuilds its memory is right again.
+        await app.crash(
+            RuntimeError(f"{batches} batches were taken away before they were stored: start the worker again")
+        )
 
 
 cast(Any, app.on_partitions_revoked).connect(_forget)

@@ -37,21 +37,28 @@ async def commit_engagement(engine: Engine, records: Records) -> asyncio.Future[
     if engine.folded.last.get(partition, -1) < taken:
         # Another worker had this partition: memory must hold what it wrote before it can know a duplicate.
         await persist("catching up", partial(catch_up, engine, partition, taken), metrics)
+    await engine.writer.room()
+    if not engine.ledger.holds(partition):
+        # Given to another worker meanwhile, which reads these records itself: what is folded here must not be written.
+        gone_elsewhere: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone_elsewhere.cancel()
+        return gone_elsewhere
     source = unseen.source
+    # Nothing awaits from here on to step 2: a batch is folded and handed to the writer, or neither.
     with metrics.batch_step(topic, "decode"):
         decoded = decode_engagement(unseen)
         fresh = engine.state.duplicates.fresh(decoded.good.event_id)
         gone = engine.erased.mask(decoded.good.pinner)
         engagement = engine.state.catalogue.enrich(select(decoded.good, fresh & ~gone), engine.state.follows)
 
-    # 1. Memory, and slates for whoever acted. Nothing awaits from here on to step 2, so no batch is folded twice.
+    # 1. Memory, and slates for whoever acted.
     with metrics.batch_step(topic, "fold"):
         engine.state.apply(engagement)
         engine.folded.last[partition] = source.last
         _schedule(engine, engagement)
     engine.ledger.take(partition, source.last)
     # 2. Raw rows, and with them every aggregate.
-    stored = await engine.writer.write(engagement)
+    stored = engine.writer.write(engagement)
     # 3. What could not be used, with its reason.
     rejects = decoded.rejects + [
         # Nothing is kept of somebody who asked to be erased.

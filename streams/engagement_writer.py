@@ -51,9 +51,12 @@ class EngagementWriter:
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    async def write(self, engagement: Engagement) -> asyncio.Future[None]:
-        """Take a batch; the future is done when it is stored. Waits while too many rows do."""
+    async def room(self) -> None:
+        """Wait while too many rows do."""
         await self._has_room.wait()
+
+    def write(self, engagement: Engagement) -> asyncio.Future[None]:
+        """Take a batch; the future is done when it is stored, and cancelled when its partition is given up."""
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
         waiting = _Waiting(engagement, loop.time(), stored)
@@ -72,8 +75,8 @@ class EngagementWriter:
         if self._newest:
             await asyncio.wait(self._newest.values())
 
-    def give_up(self, partitions: Iterable[Partition]) -> None:
-        """Another worker has these partitions now and writes what waits here: drop it."""
+    def give_up(self, partitions: Iterable[Partition]) -> int:
+        """Another worker has these partitions now and writes what waits here: drop it. Returns how many batches."""
         lost = set(partitions)
         kept: deque[_Waiting] = deque()
         for waiting in self._waiting:
@@ -82,7 +85,9 @@ class EngagementWriter:
                 self._count(-len(waiting.engagement))
             else:
                 kept.append(waiting)
+        given_up = len(self._waiting) - len(kept)
         self._waiting = kept
+        return given_up
 
     async def run(self, should_stop: Callable[[], bool]) -> None:
         """Write blocks until told to stop and nothing waits any more."""

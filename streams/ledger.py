@@ -32,6 +32,10 @@ class Ledger:
                 self._last[partition] = stored.get(partition, -1)
         return self._last[partition]
 
+    def holds(self, partition: Partition) -> bool:
+        """Is the partition still this worker's?"""
+        return partition in self._last
+
     def take(self, partition: Partition, last: int) -> None:
         """Everything up to ``last`` is on its way into ClickHouse."""
         self._last[partition] = last
