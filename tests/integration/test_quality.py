@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streams.engagement_writer import block_columns
 
 from infra.migrate import migrate
 from operators.batch import Engagement, Source
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.identity import combined_id
 from operators.relevance import relevance, taste
+from streams.engagement_writer import block_columns
 from streams.quality_sql import Entity, quality_sql
 from streams.relevance_sql import RELEVANCE_SQL
 from streams.settings import Settings

@@ -11,11 +11,11 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import numpy as np
-from streams.engagement_writer import EngagementWriter
 
 from operators.batch import Records, Source
 from operators.decode import decode_engagement, decode_events
 from streams.api.server import ApiServer
+from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
 from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
