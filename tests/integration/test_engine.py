@@ -202,7 +202,8 @@ def test_bad_input_is_set_aside_and_harms_nothing(worker: Worker, pins: list[int
 
 
 def test_an_erased_pinner_is_gone_everywhere(worker: Worker, pins: list[int]) -> None:
-    pinner, own = 66, 5400
+    # An id of no data set: what an erased pinner does is refused for the rest of the session.
+    pinner, own = 9_100_066, 5400
     worker.send("pins", [pin_event(own, PHOTOS[15], pinner=pinner)])
     worker.send("pinners", [{"type": "followed", "time": now(), "pinner": pinner, "pinners": [901]}])
     worker.send("saves", [{"time": now(), "pinner": pinner, "pin": pin, "board": 7100} for pin in pins[:3]])
