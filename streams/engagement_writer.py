@@ -102,7 +102,7 @@ class EngagementWriter:
                 await asyncio.sleep(_TICK)
 
     def _take(self) -> list[_Waiting]:
-        taken, rows = [self._waiting.popleft()], 0
+        taken = [self._waiting.popleft()]
         rows = len(taken[0].engagement)
         while self._waiting and rows + len(self._waiting[0].engagement) <= FULL:
             taken.append(self._waiting.popleft())

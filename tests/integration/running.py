@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,13 +11,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from confluent_kafka import Producer
 
+from streams.recount import Comparison, recount
 from streams.settings import Settings
+from streams.stores.clickhouse import open_event_store
+from streams.stores.protocols import EventStore
 
 T = TypeVar("T")
 
@@ -74,6 +78,24 @@ class Worker:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             return json.load(answer)
+
+    def query(self, sql: str) -> dict[str, Any]:
+        """Ask the session's ClickHouse."""
+        return self._asked(lambda store: store.query(sql))
+
+    def differing(self) -> list[Comparison]:
+        """The sums that a recount of the raw rows contradicts."""
+        return [table for table in self._asked(recount) if not table.equal]
+
+    def _asked(self, question: Callable[[EventStore], Awaitable[T]]) -> T:
+        async def ask() -> T:
+            store = open_event_store(self.settings)
+            try:
+                return await question(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(ask())
 
     def send(self, topic: str, events: Iterable[dict[str, Any]]) -> int:
         """Produce events as a client would, keyed by pin or pinner; returns how many the broker holds."""

@@ -15,9 +15,7 @@ from confluent_kafka import Consumer
 
 from operators.identity import stable_id
 from operators.slate.slate import Slate, decode
-from streams.recount import recount
 from streams.settings import PROJECT
-from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus import MilvusVectors
 from streams.stores.protocols import StoreUnavailable
 from tests.integration.running import Worker, until
@@ -39,19 +37,8 @@ def pin_event(pin: int, photo: Path, **fields: Any) -> dict[str, Any]:
     return event | {"title": photo.stem, "link": "https://shop.example/x"} | fields
 
 
-def query(worker: Worker, sql: str) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        store = open_event_store(worker.settings)
-        try:
-            return await store.query(sql)
-        finally:
-            await store.close()
-
-    return asyncio.run(ask())
-
-
 def count(worker: Worker, sql: str) -> int:
-    return int(query(worker, f"SELECT count() AS n FROM {sql}")["n"][0])
+    return int(worker.query(f"SELECT count() AS n FROM {sql}")["n"][0])
 
 
 def vectors_held(worker: Worker, pins: list[int]) -> set[int]:
@@ -70,20 +57,10 @@ def vectors_held(worker: Worker, pins: list[int]) -> set[int]:
 def assert_equal_to_recount(worker: Worker) -> None:
     """Every sum equals its recount, once the views of the last insert have followed its raw rows."""
 
-    async def differing() -> list[object]:
-        store = open_event_store(worker.settings)
-        try:
-            return [table for table in await recount(store) if not table.equal]
-        finally:
-            await store.close()
-
-    last: list[object] = []
-
-    def equal() -> bool:
-        last[:] = asyncio.run(differing())
-        return not last
-
-    until(f"every sum equals its recount, not {last}", equal, 15)
+    deadline = time.monotonic() + 15
+    while differing := worker.differing():
+        assert time.monotonic() < deadline, differing
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +228,7 @@ def test_nothing_is_lost_or_counted_twice_when_the_worker_is_killed(worker: Work
     until("every event is stored", lambda: count(worker, stored) == total, 60)
     time.sleep(1)
     assert count(worker, stored) == total
-    assert int(query(worker, f"SELECT uniqExact(event_id) AS n FROM {stored}")["n"][0]) == total
+    assert int(worker.query(f"SELECT uniqExact(event_id) AS n FROM {stored}")["n"][0]) == total
     assert_equal_to_recount(worker)
 
 

@@ -6,7 +6,6 @@ Nothing may be lost, every aggregate must equal its recount, and feeds go on mea
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import itertools
 import json
@@ -14,12 +13,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from streams.recount import recount
-from streams.stores.clickhouse import open_event_store
 from streams.traffic.convert import Report, convert
 from streams.traffic.lines import Line, open_to_read
 from streams.traffic.replay import Account, replay
@@ -54,21 +50,8 @@ def real_photos(folder: Path) -> Iterator[Line]:
         yield Line("pins", FIRST_PIN + number, event)
 
 
-def query(worker: Worker, sql: str) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        store = open_event_store(worker.settings)
-        try:
-            return await store.query(sql)
-        finally:
-            await store.close()
-
-    return asyncio.run(ask())
-
-
 def saves_counted(worker: Worker, since: int) -> int:
-    return int(
-        query(worker, f"SELECT count() AS n FROM engagement WHERE topic = 'saves' AND logged >= {since}")["n"][0]
-    )
+    return int(worker.query(f"SELECT count() AS n FROM engagement WHERE topic = 'saves' AND logged >= {since}")["n"][0])
 
 
 @pytest.mark.timeout(SECONDS * 2)
@@ -91,12 +74,4 @@ def test_real_saves_while_real_photos_are_understood_lose_nothing(worker: Worker
         until("a feed follows a live save", lambda: pinner in watch.seen.newest, 30)
 
     until("the live save is counted too, once", lambda: saves_counted(worker, since) == SAVES + 1, 10)
-
-    async def differing() -> list[Any]:
-        store = open_event_store(worker.settings)
-        try:
-            return [table for table in await recount(store) if not table.equal]
-        finally:
-            await store.close()
-
-    assert asyncio.run(differing()) == []
+    assert worker.differing() == []
