@@ -15,7 +15,7 @@ setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
 # pyproject.toml is a dependency because it declares the command `pinstream` and the packages.
 .venv/ready: $(UV) requirements/engine.txt requirements/dev.txt pyproject.toml
-	$(UV) pip install --quiet --require-hashes --python $(BIN)/python -r requirements/engine.txt -r requirements/dev.txt
+	$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python -r requirements/engine.txt -r requirements/dev.txt
 	$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	touch $@
 

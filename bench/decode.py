@@ -134,11 +134,11 @@ def _seconds(call: Callable[[], object]) -> float | None:
 def _duplicates() -> int:
     recent, chance = RecentIds(), np.random.default_rng(0)
     recent.load(np.arange(1, 2))  # compiled before it is timed
-    recent.fresh(np.arange(1, 2))
+    recent.admit(np.arange(1, 2))
     ids = chance.integers(1, 2**62, EVENTS * ROUNDS)
     began = time.process_time()
     for part in np.split(ids, ROUNDS):
-        recent.load(part[recent.fresh(part)])
+        recent.admit(part)
     return round(len(ids) / (time.process_time() - began))
 
 

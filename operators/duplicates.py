@@ -25,16 +25,13 @@ class RecentIds:
         self._older: Ints = np.zeros(slots, np.int64)
         self._held = 0  # ids in the younger generation
 
-    def fresh(self, ids: Ints) -> NDArray[np.bool_]:
-        """Which of ``ids`` ``(n,)`` were not seen before. One that stands twice is fresh the first time.
+    def admit(self, ids: Ints) -> NDArray[np.bool_]:
+        """Which of ``ids`` ``(n,)`` were not seen before; one that stands twice is new the first time. All are remembered.
 
-        Nothing is remembered yet: a batch is remembered with :meth:`load` when it is stored, so that
-        one that was cut off in between is not taken for a duplicate when it comes again.
+        Raises:
+            ValueError: an id is 0, which marks an empty place.
         """
-        mask = np.zeros(len(ids), np.bool_)
-        mask[np.unique(ids, return_index=True)[1]] = True
-        _strike_seen(self._younger, self._older, ids, mask)
-        return mask
+        return self._take(ids)
 
     def load(self, ids: Ints) -> None:
         """Remember ids ``(n,)``, oldest first: of a batch that was stored, or those that ClickHouse holds.
@@ -42,29 +39,28 @@ class RecentIds:
         Raises:
             ValueError: an id is 0, which marks an empty place.
         """
+        self._take(ids)
+
+    def _take(self, ids: Ints) -> NDArray[np.bool_]:
         if not np.all(ids):
             raise ValueError("an event id may not be 0")
+        new = np.zeros(len(ids), np.bool_)
         done = 0
         while done < len(ids):
-            taken, self._held = _insert(self._younger, self._older, self._held, self.horizon, ids[done:])
-            done += taken
+            done, self._held = _insert(self._younger, self._older, self._held, self.horizon, ids, done, new)
             if self._held == self.horizon:
                 self._younger, self._older = self._older, self._younger
                 self._younger.fill(0)
                 self._held = 0
+        return new
 
 
-@njit(cache=True)
-def _strike_seen(younger: Ints, older: Ints, ids: Ints, mask: NDArray[np.bool_]) -> None:
-    for i in range(len(ids)):
-        if mask[i] and (younger[_place(younger, ids[i])] != 0 or older[_place(older, ids[i])] != 0):
-            mask[i] = False
-
-
-@njit(cache=True)
-def _insert(younger: Ints, older: Ints, held: int, horizon: int, ids: Ints) -> tuple[int, int]:
-    """Insert ``ids`` until the younger generation is full: how many were done, how many it holds."""
-    for i in range(len(ids)):
+@njit(cache=True, nogil=True)
+def _insert(
+    younger: Ints, older: Ints, held: int, horizon: int, ids: Ints, first: int, new: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Insert ``ids[first:]`` until the younger generation is full: where it stopped, how many it holds."""
+    for i in range(first, len(ids)):
         if held == horizon:
             return i, held
         if older[_place(older, ids[i])] == 0:
@@ -72,6 +68,7 @@ def _insert(younger: Ints, older: Ints, held: int, horizon: int, ids: Ints) -> t
             if younger[place] == 0:
                 younger[place] = ids[i]
                 held += 1
+                new[i] = True
     return len(ids), held
 
 

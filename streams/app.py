@@ -49,7 +49,7 @@ async def _see(engine: Engine, records: Records) -> None:
 
 
 READINGS = {
-    **dict.fromkeys(ENGAGEMENT_TOPICS, Reading(engagement.handle, most=50_000)),
+    **dict.fromkeys(ENGAGEMENT_TOPICS, Reading(engagement.handle, most=50_000, buffer=8)),
     "pins": Reading(catalogue.handle, most=5_000),
     # Understanding takes a tenth of a second a pin: short batches, so that a crash repeats little.
     "pins.accepted": Reading(_see, most=32, buffer=4096),

@@ -47,7 +47,7 @@ async def commit_engagement(engine: Engine, records: Records) -> asyncio.Future[
     # Nothing awaits from here on to step 2: a batch is folded and handed to the writer, or neither.
     with metrics.batch_step(topic, "decode"):
         decoded = decode_engagement(unseen)
-        fresh = engine.state.duplicates.fresh(decoded.good.event_id)
+        fresh = engine.state.duplicates.admit(decoded.good.event_id)
         gone = engine.erased.mask(decoded.good.pinner)
         engagement = engine.state.catalogue.enrich(select(decoded.good, fresh & ~gone), engine.state.follows)
 
@@ -55,6 +55,7 @@ async def commit_engagement(engine: Engine, records: Records) -> asyncio.Future[
     with metrics.batch_step(topic, "fold"):
         engine.state.apply(engagement)
         engine.folded.last[partition] = source.last
+        engine.pace.read(int(unseen.logged[-1]), int(time.time() * 1000))
         _schedule(engine, engagement)
     engine.ledger.take(partition, source.last)
     # 2. Raw rows, and with them every aggregate.

@@ -19,14 +19,14 @@ from operators.batch import ENGAGEMENT_COLUMNS, Engagement
 from operators.identity import combined_id
 from streams.metrics import Metrics
 from streams.persist import persist
-from streams.stores.protocols import EventStore
+from streams.stores.protocols import EventStore, Repeated
 
 Partition = tuple[str, int]
 #: A block is due when its first batch has waited this long (seconds) or when it has so many rows.
 WAIT = 0.3
-FULL = 100_000
+FULL = 400_000
 #: Rows that may wait; more hold the agents back, and with them the fetching.
-MOST_WAITING = 500_000
+MOST_WAITING = 600_000
 _TICK = 0.01
 
 
@@ -130,8 +130,9 @@ class EngagementWriter:
             self._has_room.clear()
 
 
-def block_columns(engagements: list[Engagement], block: int) -> dict[str, np.ndarray | list[str]]:
-    """The rows of the table ``engagement`` for some batches, in their order."""
+def block_columns(engagements: list[Engagement], block: int) -> dict[str, np.ndarray | Repeated]:
+    """The rows of the table ``engagement`` for some batches, in the table's own order: ClickHouse need not sort."""
+    engagements = sorted(engagements, key=lambda each: each.source)
     counts = [len(engagement) for engagement in engagements]
     sources = [engagement.source for engagement in engagements]
 
@@ -139,7 +140,7 @@ def block_columns(engagements: list[Engagement], block: int) -> dict[str, np.nda
         return np.repeat(np.array(values, dtype), counts)
 
     return {
-        "topic": [source.topic for source, count in zip(sources, counts, strict=True) for _ in range(count)],
+        "topic": Repeated([source.topic for source in sources], counts),
         "partition": repeated([source.partition for source in sources], np.uint16),
         "first": repeated([source.first for source in sources], np.int64),
         "last": repeated([source.last for source in sources], np.int64),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from streams.pace import Pace
 
 if TYPE_CHECKING:
     from streams.engagement_writer import EngagementWriter
@@ -49,3 +51,4 @@ class Engine:
     writer: EngagementWriter
     schedule: FeedSchedule
     vector_cache: VectorCache
+    pace: Pace = field(default_factory=Pace)

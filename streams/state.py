@@ -35,10 +35,9 @@ class HotState:
         self.now = 0
 
     def apply(self, engagement: Engagement) -> None:
-        """Fold a stored batch in: enriched, without duplicates. Its event ids are duplicates from now on."""
+        """Fold a batch in: enriched, without duplicates."""
         if not len(engagement):
             return
-        self.duplicates.load(engagement.event_id)
         self.now = max(self.now, int(engagement.time.max()))
         self.quality.update(engagement)
         self.recent.update(engagement)

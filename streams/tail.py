@@ -61,7 +61,9 @@ async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) ->
         if rows:
             source = Source(topic, number, int(rows["first"][0]), int(rows["offset"][-1]))
             # Arrow's columns are read-only, for which numba would compile every fold again.
-            engine.state.apply(Engagement(source, **{name: np.array(rows[name]) for name in ENGAGEMENT_COLUMNS}))
+            engagement = Engagement(source, **{name: np.array(rows[name]) for name in ENGAGEMENT_COLUMNS})
+            engine.state.duplicates.load(engagement.event_id)
+            engine.state.apply(engagement)
             last = engine.folded.last[partition] = source.last
     if until < MAX_ID:
         engine.folded.last[partition] = until

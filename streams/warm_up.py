@@ -28,9 +28,12 @@ def warm_up() -> None:
     pins = decode_events(_records("pins", [_PIN | {"pin": pin} for pin in (11, 12)])).good
     state.apply_pins([(offset, event) for offset, _, event in pins if isinstance(event, PinEvent)])
     saves = decode_engagement(_records("saves", [_SAVE | {"pin": pin} for pin in (11, 12)])).good
+    state.duplicates.admit(saves.event_id)
     state.apply(state.catalogue.enrich(saves, state.follows))
     # What ClickHouse and other workers bring is read-only, which numba takes for another type.
-    state.apply(state.catalogue.enrich(_read_only(saves), state.follows))
+    stored = _read_only(saves)
+    state.duplicates.load(stored.event_id)
+    state.apply(state.catalogue.enrich(stored, state.follows))
 
     ids, one = np.array([11, 12]), np.array([11])
     state.board_graph.related(one, np.ones(1), 1)

@@ -26,10 +26,12 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
         if not due:
             await asyncio.sleep(IDLE)
             continue
+        began = time.monotonic()
         try:
             await _emit(engine, due)
         except Exception:
             log.exception("slates for %s could not be built", [entry.pinner for entry in due])
+        await asyncio.sleep(engine.pace.rest(time.monotonic() - began))
 
 
 async def _emit(engine: Engine, due: list[Due]) -> None:

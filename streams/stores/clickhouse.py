@@ -6,11 +6,10 @@ import os
 
 from streams.settings import EMBEDDED, Settings
 from streams.stores.clickhouse_http import ClickHouseHTTP
-from streams.stores.clickhouse_native import ClickHouseNative
 from streams.stores.clickhouse_sql import ClickHouseError
 from streams.stores.protocols import EventStore
 
-__all__ = ["ClickHouseError", "ClickHouseHTTP", "ClickHouseNative", "open_event_store"]
+__all__ = ["ClickHouseError", "ClickHouseHTTP", "open_event_store"]
 
 
 def open_event_store(settings: Settings, *, timeout: float = 60.0) -> EventStore:
@@ -19,6 +18,9 @@ def open_event_store(settings: Settings, *, timeout: float = 60.0) -> EventStore
         password = os.environ.get("PINSTREAM_CLICKHOUSE_PASSWORD", "")
         return ClickHouseHTTP(settings.clickhouse_http, password=password, timeout=timeout)
     if settings.clickhouse.startswith(("clickhouse://", "clickhouses://")):
+        # Imported here: the driver takes a second that the embedded form need not wait for.
+        from streams.stores.clickhouse_native import ClickHouseNative
+
         return ClickHouseNative(settings.clickhouse, timeout=timeout)
     raise ValueError(
         f"PINSTREAM_CLICKHOUSE={settings.clickhouse!r}: use {EMBEDDED!r} or clickhouse://user:password@host:9000/database"

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from streams.stores.clickhouse_sql import TRANSIENT_CODES, ClickHouseError, bind, identifier, insert_settings
-from streams.stores.protocols import Columns, StoreUnavailable
+from streams.stores.protocols import Columns, Repeated, StoreUnavailable
 
 PART = "clickhouse"
 
@@ -40,7 +40,7 @@ class ClickHouseHTTP:
             writer.write_batch(data)
         names = ", ".join(identifier(name) for name in columns)
         await self._post(
-            sink.getvalue().to_pybytes(),
+            memoryview(sink.getvalue()),
             query=f"INSERT INTO {identifier(table)} ({names}) FORMAT ArrowStream",
             **insert_settings(token),
         )
@@ -60,7 +60,7 @@ class ClickHouseHTTP:
             await self._session.close()
             self._session = None
 
-    async def _post(self, body: bytes, **arguments: int | str) -> bytes:
+    async def _post(self, body: bytes | memoryview, **arguments: int | str) -> bytes:
         if self._session is None or self._session.closed:
             # A fresh connection costs 0.2 ms here; a kept one may belong to a process that is gone, and
             # whether a statement on it was run could not be told.
@@ -86,7 +86,11 @@ def _arrow(columns: Columns) -> pa.RecordBatch:
     """One record batch, so that ClickHouse sees one block. A 2-d array becomes a column of lists."""
     arrays: list[pa.Array[Any]] = []
     for values in columns.values():
-        if isinstance(values, np.ndarray) and values.ndim == 2:
+        if isinstance(values, Repeated):
+            names = list(dict.fromkeys(values.values))
+            index = np.array([names.index(value) for value in values.values], np.int32)
+            arrays.append(pa.DictionaryArray.from_arrays(np.repeat(index, values.counts), names))
+        elif isinstance(values, np.ndarray) and values.ndim == 2:
             offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
             arrays.append(pa.ListArray.from_arrays(offsets, np.ascontiguousarray(values).ravel()))
         elif isinstance(values, np.ndarray) and values.dtype == object:

@@ -21,7 +21,7 @@ from streams.stores.clickhouse_sql import (
     identifier,
     insert_settings,
 )
-from streams.stores.protocols import Columns, StoreUnavailable
+from streams.stores.protocols import Columns, Repeated, StoreUnavailable
 
 PART = "clickhouse"
 T = TypeVar("T")
@@ -116,6 +116,8 @@ class ClickHouseNative:
 
 
 def _listed(values: Any) -> list[Any]:
+    if isinstance(values, Repeated):
+        return [value for value, count in zip(values.values, values.counts, strict=True) for _ in range(count)]
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
+
+class Repeated(NamedTuple):
+    """A column of text in runs: each of ``values`` so many times as ``counts`` says."""
+
+    values: Sequence[str]
+    counts: Sequence[int]
+
+
+Columns = Mapping[str, NDArray[Any] | Sequence[Any] | Repeated]
 
 
 class StoreUnavailable(Exception):

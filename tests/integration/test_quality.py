@@ -108,7 +108,7 @@ async def streamed(store: EventStore) -> HotState:
         first = int(1000 * number)
         batch = replace(take(everything, rows), source=Source("saves", number % 3, first, first + len(rows) - 1))
         batch = replace(batch, offset=first + np.arange(len(rows)))
-        fresh = take(batch, np.flatnonzero(state.duplicates.fresh(batch.event_id)))
+        fresh = take(batch, np.flatnonzero(state.duplicates.admit(batch.event_id)))
         fresh = state.catalogue.enrich(fresh, state.follows)
         await write(store, fresh)
         await write(store, fresh)  # as after a crash: the same batch again counts once
@@ -186,7 +186,7 @@ async def test_a_loaded_state_answers_as_the_streamed_one(streamed: HotState, lo
             one, other = getattr(loaded.recent, name)(pinner), getattr(streamed.recent, name)(pinner)
             assert all(np.array_equal(a, b) for a, b in zip(np.atleast_2d(one), np.atleast_2d(other), strict=True))
     ids = engagement(ROWS, 12, pins=PINS, pinners=PINNERS, days=45, attributed=0).event_id
-    assert not loaded.duplicates.fresh(ids).any()
+    assert not loaded.duplicates.admit(ids).any()
 
 
 async def test_an_empty_ledger_loads_an_empty_state(clickhouse: Settings) -> None:

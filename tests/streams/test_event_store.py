@@ -19,7 +19,8 @@ from clickhouse_driver import Client
 from clickhouse_driver import errors as driver
 
 from streams.settings import Settings
-from streams.stores.clickhouse import ClickHouseError, ClickHouseHTTP, ClickHouseNative, open_event_store
+from streams.stores.clickhouse import ClickHouseError, ClickHouseHTTP, open_event_store
+from streams.stores.clickhouse_native import ClickHouseNative
 from streams.stores.clickhouse_sql import bind
 from streams.stores.protocols import EventStore, StoreUnavailable
 from tests.clickhouse_process import EmbeddedServer, free_port

@@ -1,0 +1,26 @@
+"""Pace: while a worker is behind the log, counting goes first and slates take only a share of its time.
+
+A slate for something that happened minutes ago is worth little, and each costs as much as counting thousands of events.
+"""
+
+from __future__ import annotations
+
+#: A worker is behind when what it reads has been in Kafka for longer than this, seconds.
+BEHIND = 5.0
+#: The share of time that slates take meanwhile.
+SHARE = 0.1
+
+
+class Pace:
+    """How old the events are that are being read now."""
+
+    def __init__(self) -> None:
+        self.age = 0.0
+
+    def read(self, logged: int, now: int) -> None:
+        """An event that Kafka has had since ``logged`` was read at ``now``; milliseconds."""
+        self.age = (now - logged) / 1000
+
+    def rest(self, spent: float) -> float:
+        """Seconds to leave to counting after ``spent`` seconds of building slates."""
+        return spent * (1 / SHARE - 1) if self.age > BEHIND else 0.0
