@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from operators.id_index import IdIndex, Ints, grown
 
 Floats = NDArray[np.float64]
+#: Beyond so many saves (edges that are not a pin's home), those that came first are forgotten.
+MOST_SAVED = 2_000_000
 
 
 class Origin(IntFlag):
@@ -107,10 +109,16 @@ class BoardGraph:
     """Edges between boards and pins: 50–75 bytes an edge, and as much again for every pin and board.
 
     Edges merge in any order. Lists run newest arrival first, which matters only where a bound of
-    :meth:`related` cuts a board or a pin short.
+    :meth:`related` cuts a board or a pin short, and where ``most_saved`` edges are held and the first to come go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_saved: int = MOST_SAVED) -> None:
+        self._most_saved = most_saved
+        self._clear()
+
+    def _clear(self) -> None:
+        #: With so many edges, dead ones counted, it is time to look whether some must go.
+        self._full = self._most_saved + self._most_saved // 4
         self._boards = IdIndex()
         self._pins = IdIndex()
         self._edges = IdIndex()  # board << 32 | pin, both dense
@@ -137,11 +145,9 @@ class BoardGraph:
         pins, boards = pins[boards != 0], boards[boards != 0]
         if not len(pins):
             return
-        first = len(self._edges)
-        edge = self._edges.intern(_keys(self._boards.intern(boards), self._pins.intern(pins)))
-        self._grow()
-        _link(self._edges.ids, first, self._links, self._board_head, self._pin_head)
-        _mark(edge, np.uint8(origin), True, self._edges.ids, self._alive, self._sizes, self._degrees)
+        self._put(pins, boards, np.full(len(pins), origin, np.uint8))
+        if len(self._edges) >= self._full:
+            self._forget_first()
 
     def drop(self, pins: Ints, boards: Ints, origin: Origin) -> None:
         """Take away one reason for pins to stand on boards; both ``(n,)``."""
@@ -181,6 +187,26 @@ class BoardGraph:
         ids = self._pins.ids[found]
         order = np.lexsort((ids, -scores))[:k]
         return Related(ids[order], scores[order])
+
+    def _put(self, pins: Ints, boards: Ints, origins: NDArray[np.uint8]) -> None:
+        first = len(self._edges)
+        edge = self._edges.intern(_keys(self._boards.intern(boards), self._pins.intern(pins)))
+        self._grow()
+        _link(self._edges.ids, first, self._links, self._board_head, self._pin_head)
+        for origin in (Origin.SAVED, Origin.HOME):
+            because = edge[origins & origin != 0]
+            _mark(because, np.uint8(origin), True, self._edges.ids, self._alive, self._sizes, self._degrees)
+
+    def _forget_first(self) -> None:
+        """Keep every home and the latest saves: half a second for two million, once in half a million new edges."""
+        keys, origins = self._edges.ids, self._alive[: len(self._edges)]
+        saved = np.flatnonzero(origins == Origin.SAVED)[-self._most_saved :]
+        kept = np.union1d(np.flatnonzero(origins & Origin.HOME), saved)
+        pins, boards = self._pins.ids[keys[kept] & 0xFFFFFFFF], self._boards.ids[keys[kept] >> 32]
+        origins = origins[kept]
+        self._clear()
+        self._put(pins, boards, origins)
+        self._full = len(self._edges) + self._most_saved // 4
 
     def _grow(self) -> None:
         edges, pins, boards = len(self._edges), len(self._pins), len(self._boards)

@@ -26,7 +26,7 @@ class RecentIds:
         self._held = 0  # ids in the younger generation
 
     def admit(self, ids: Ints) -> NDArray[np.bool_]:
-        """Which of ``ids`` ``(n,)`` were not seen before; one that stands twice is new the first time. All are remembered.
+        """Which of ``ids`` ``(n,)`` were not seen before (the first of equal ones); all are remembered.
 
         Raises:
             ValueError: an id is 0, which marks an empty place.

@@ -19,17 +19,19 @@ HIDDEN = 1_000
 SAVED = 8_192
 #: Beyond, the least recently active pinners are forgotten.
 MAX_PINNERS = 100_000
+#: As well beyond so many entries of all pinners, 17 bytes each (and as much again while memory grows).
+MAX_ENTRIES = 8_000_000
 
 
 class RecentActions:
     """Sequences by pinner, ordered by event time whatever order they come in.
 
     Memory is 17 bytes an entry (doubled while a sequence grows) and about 200 bytes a pinner; ``max_pinners``
-    bounds it. A forgotten pinner who comes back starts anew.
+    and ``max_entries`` bound it. A forgotten pinner who comes back starts anew.
     """
 
-    def __init__(self, max_pinners: int = MAX_PINNERS) -> None:
-        self._max_pinners = max_pinners
+    def __init__(self, max_pinners: int = MAX_PINNERS, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_pinners, self._max_entries = max_pinners, max_entries
         self._pinners = IdIndex()
         self._last_active = np.zeros(0, np.int64)
         self._actions, self._seen = Rings(ACTIONS), Rings(SEEN)
@@ -67,10 +69,11 @@ class RecentActions:
             (self._hidden, hidden),
         ):
             rings.push(row[mask], times[mask], pins[mask], kinds[mask])
+        # Cut by a tenth at a time, so that eviction is rare.
         if len(self._pinners) > self._max_pinners * 1.1:
-            # Cut by a tenth at a time, so that eviction is rare.
-            order = np.argsort(-self._last_active[: len(self._pinners)], kind="stable")
-            self._keep(np.sort(order[: self._max_pinners]))
+            self._keep_latest(self._max_pinners)
+        while sum(rings.held for rings in self._rings) > self._max_entries and len(self._pinners) > 1:
+            self._keep_latest(len(self._pinners) * 9 // 10)
 
     def actions(self, pinner: int, k: int = ACTIONS) -> Entries:
         """The latest closeups, outbound clicks and saves, newest first."""
@@ -104,6 +107,10 @@ class RecentActions:
             self._last_active[row] = 0
             for rings in self._rings:
                 rings.clear(row)
+
+    def _keep_latest(self, pinners: int) -> None:
+        order = np.argsort(-self._last_active[: len(self._pinners)], kind="stable")
+        self._keep(np.sort(order[:pinners]))
 
     def _keep(self, rows: Ints) -> None:
         ids = self._pinners.ids[rows]

@@ -12,6 +12,7 @@ from operators.id_index import Ints, grown
 
 _SMALLEST = 4  # entries of a first segment
 _CLASSES = 32  # segments hold 2**class entries
+_HELD = _CLASSES  # where the table of free segments counts the entries of those in use
 
 
 class Entries(NamedTuple):
@@ -30,6 +31,7 @@ def _release(start, capacity, times, free):  # type: ignore[no-untyped-def]
         size_class += 1
     times[start] = free[size_class]
     free[size_class] = start
+    free[_HELD] -= capacity
 
 
 @njit(cache=True)
@@ -39,11 +41,12 @@ def _segment(capacity, times, free, used):  # type: ignore[no-untyped-def]
     while (1 << size_class) < capacity:
         size_class += 1
     start = free[size_class]
+    if start < 0 and used + capacity > len(times):
+        return -1, used
+    free[_HELD] += capacity
     if start >= 0:
         free[size_class] = times[start]
         return start, used
-    if used + capacity > len(times):
-        return -1, used
     return used, used + capacity
 
 
@@ -95,8 +98,14 @@ class Rings:
         self._table = np.zeros((0, 4), np.int64)  # start, capacity, head, count
         self._times, self._pins = np.zeros(256, np.int64), np.zeros(256, np.int64)
         self._kinds = np.zeros(256, np.uint8)
-        self._free = np.full(_CLASSES, -1, np.int64)
+        self._free = np.full(_CLASSES + 1, -1, np.int64)
+        self._free[_HELD] = 0
         self._used = 0
+
+    @property
+    def held(self) -> int:
+        """Entries that there is room for in all rows."""
+        return int(self._free[_HELD])
 
     @property
     def nbytes(self) -> int:

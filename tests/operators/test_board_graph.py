@@ -83,3 +83,20 @@ def test_bounds_take_the_latest_pins_of_a_board_and_the_latest_boards_of_a_pin()
 
 def test_nothing_is_related_to_the_unknown() -> None:
     assert BoardGraph().related(np.array([1]), np.ones(1), 5).pins.tolist() == []
+
+
+def test_the_first_saves_go_and_homes_stay_when_there_are_too_many() -> None:
+    graph, random = BoardGraph(most_saved=1_000), np.random.default_rng(3)
+    homes = np.arange(1, 501)
+    graph.add(homes, homes % 50 + 1, Origin.HOME)
+    saves: list[Edge] = []
+    for _ in range(60):
+        pins, boards = random.integers(1, 501, 100), random.integers(100, 400, 100)
+        graph.add(pins, boards)
+        saves += list(zip(pins.tolist(), boards.tolist(), strict=True))
+        assert len(graph) <= 500 + 1_250
+    latest = set(list(dict.fromkeys(reversed(saves)))[:500])
+    assert len(graph) >= 1_500, "all homes and at least the thousand latest"
+    want = expected(latest | {(pin, pin % 50 + 1) for pin in homes.tolist()}, [7], [1.0])
+    found = graph.related(np.array([7]), np.ones(1), 500)
+    assert set(want) <= set(found.pins.tolist()), "what is at home or was saved lately is still found"

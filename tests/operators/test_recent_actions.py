@@ -73,3 +73,14 @@ def test_rings_keep_rows_under_new_numbers() -> None:
     assert rings.of(0).pins.tolist() == list(range(39, 31, -1))
     assert rings.of(1, 2).pins.tolist() == [99, 98]
     assert rings.of(2).pins.tolist() == []
+
+
+def test_entries_of_all_pinners_together_are_bounded() -> None:
+    folded, events = RecentActions(max_entries=5_000), engagement(60_000, 2, pinners=300, days=30)
+    events = take(events, np.argsort(events.time))
+    for rows in np.array_split(np.arange(len(events)), 60):
+        folded.update(take(events, rows))
+        assert folded.nbytes < 1_000_000
+    last = int(events.pinner[-1])
+    assert folded.last_active(last) == events.time[-1], "the latest to act is still known"
+    assert len(folded) < 300
