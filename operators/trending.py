@@ -12,7 +12,8 @@ from operators.decay import LANDMARK_MS, Floats, as_of, weight
 from operators.events import Kind
 from operators.id_index import IdIndex, grown
 
-HALF_LIFE_MS = 6 * 3_600_000
+HOUR_MS = 3_600_000
+HALF_LIFE_MS = 6 * HOUR_MS
 #: What one action counts, by kind. A hide does not count, so a score only rises when its pin is acted on.
 WEIGHTS = np.zeros(len(Kind) + 1)
 WEIGHTS[Kind.CLOSEUP], WEIGHTS[Kind.OUTBOUND_CLICK], WEIGHTS[Kind.SAVE] = 0.2, 0.5, 1.0
@@ -21,6 +22,11 @@ LARGEST = 2048
 #: A double holds 2**1023: move the landmark before weights get near.
 _REBASE = 512
 _ALL = 2**62
+
+
+def middle_of_hour(times: Ints) -> Ints:
+    """``(n,)`` milliseconds to the middle of their hours."""
+    return times // HOUR_MS * HOUR_MS + HOUR_MS // 2
 
 
 class Top(NamedTuple):
@@ -54,10 +60,13 @@ class Trending:
         return self._pins.nbytes + self._scores.nbytes + self._candidate.nbytes + self._candidates.nbytes
 
     def update(self, engagement: Engagement, ignored: NDArray[np.bool_] | None = None) -> None:
-        """Fold events in, in any order, but those ``ignored`` (say, of deleted pins)."""
+        """Fold events in, in any order, but those ``ignored`` (say, of deleted pins).
+
+        An event counts as of the middle of its hour, so that sums by hour give the same state again.
+        """
         points = WEIGHTS[engagement.kind]
         counts = points > 0 if ignored is None else (points > 0) & ~ignored
-        self.add(engagement.pin[counts], engagement.time[counts], points[counts])
+        self.add(engagement.pin[counts], middle_of_hour(engagement.time[counts]), points[counts])
 
     def add(self, pins: Ints, times: Ints, points: Floats) -> None:
         """Add ``points`` earned at ``times`` (ms); all ``(n,)``. Stored sums count as earned at the landmark."""

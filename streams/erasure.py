@@ -20,6 +20,10 @@ from streams.stores.protocols import EventStore
 _STATEMENTS = (
     "ALTER TABLE engagement UPDATE pinner = 0 WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement UPDATE owner = 0 WHERE owner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE saves UPDATE pinner = 0 WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE signals_by_pin UPDATE newest = (newest.1, newest.2, 0, newest.4) WHERE newest.3 = {pinner}"
+    " SETTINGS mutations_sync = 1",
+    "ALTER TABLE signals_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_owner DELETE WHERE owner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE slates DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",

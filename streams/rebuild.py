@@ -1,4 +1,7 @@
-"""Rebuild: hot state from what ClickHouse holds, in chunks, so that memory for it stays bounded."""
+"""Rebuild: hot state from what ClickHouse holds, in chunks, so that memory for it stays bounded.
+
+It reads sums, saves and the latest raw rows, never all of them: a start may not take longer the longer the engine runs.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.board_graph import Origin
-from operators.decay import LANDMARK_MS, QUALITY_HALF_LIFE_MS
+from operators.board_graph import MOST_SAVED, Origin
 from operators.events import Kind
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
-from operators.trending import HALF_LIFE_MS, WEIGHTS
+from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
+from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
 if TYPE_CHECKING:
@@ -21,32 +24,49 @@ if TYPE_CHECKING:
 
 #: Rows that one query may have to sort or group, about.
 CHUNK_ROWS = 2_000_000
-_GAVE = f"pinner != 0 AND kind IN ({Kind.CLOSEUP.value}, {Kind.OUTBOUND_CLICK.value}, {Kind.SAVE.value})"
-_POINTS = f"transform(toInt64(kind), {[kind.value for kind in Kind]}, {[float(WEIGHTS[kind]) for kind in Kind]}, 0.)"
+#: Raw rows that a start reads: at least as many as event ids are remembered.
+LATEST_ROWS = 4_000_000
+#: After so many half-lives nothing is left of what was earned.
+TRENDING_MS = 40 * HALF_LIFE_MS
 
 Rows = dict[str, NDArray[Any]]
 
 
 async def rebuild(state: HotState, events: EventStore) -> None:
     """Fill an empty state. Raises StoreUnavailable; call again with a new state then."""
-    state.now = await _latest(events)
+    latest = await _latest_rows(events)
+    state.now = await _latest(events, latest)
     await _catalogue(state, events)
     await _follows(state, events)
     await _sums(state, events)
-    await _newest_of_pins(state, events)
+    await _trending(state, events)
     await _saves(state, events)
-    await _recent(state, events)
+    await _recent(state, events, latest)
     newest = await events.query(
-        "SELECT event_id FROM engagement ORDER BY logged DESC, offset DESC LIMIT {n:UInt64}",
+        f"SELECT event_id FROM engagement WHERE {latest} ORDER BY logged DESC, offset DESC LIMIT {{n:UInt64}}",
         {"n": state.duplicates.horizon},
     )
     if newest:
         state.duplicates.load(np.array(newest["event_id"][::-1]))
 
 
-async def _latest(events: EventStore) -> int:
+async def _latest_rows(events: EventStore) -> str:
+    """A condition for about the :data:`LATEST_ROWS` newest raw rows: of each partition its share, by primary key."""
+    ends = await events.query(
+        "SELECT topic, partition, count() AS n, max(offset) AS newest FROM engagement GROUP BY topic, partition"
+    )
+    if not ends or int(ends["n"].sum()) <= LATEST_ROWS:
+        return "1"
+    share = LATEST_ROWS / int(ends["n"].sum())
+    return " OR ".join(
+        f"(topic = {quoted(topic)} AND partition = {partition} AND offset > {newest - int(n * share)})"
+        for topic, partition, n, newest in zip(*(ends[name].tolist() for name in ends), strict=True)
+    )
+
+
+async def _latest(events: EventStore, latest: str) -> int:
     found = await events.query(
-        "SELECT greatest((SELECT max(time) FROM engagement), (SELECT max(version) FROM pins)) AS now"
+        f"SELECT greatest((SELECT max(time) FROM engagement WHERE {latest}), (SELECT max(version) FROM pins)) AS now"
     )
     return int(found["now"][0])
 
@@ -83,43 +103,51 @@ async def _sums(state: HotState, events: EventStore) -> None:
     async for rows in _chunks(events, sql, "pin", "signals_by_pin"):
         sums = np.stack([rows[f"{column}_"] for column in columns], axis=1)
         state.quality.load_sums(rows["pin"], rows["is_follower"], sums)
-    weight = f"exp2((time - {LANDMARK_MS}) / {QUALITY_HALF_LIFE_MS})"
-    sql = f"SELECT pinner, sum({weight}) AS given FROM engagement WHERE {_GAVE} AND {{chunk}} GROUP BY pinner"
-    async for rows in _chunks(events, sql, "pinner", "engagement"):
-        state.quality.load_given(rows["pinner"], rows["given"])
+    # The newest event says whose each pin is.
+    sql = """
+        SELECT pin, newest_.1 AS time_, newest_.2 AS event, newest_.3 AS owner_, newest_.4 AS domain_ FROM (
+            SELECT pin, max(newest) AS newest_ FROM signals_by_pin WHERE {chunk} GROUP BY pin)"""
+    async for rows in _chunks(events, sql, "pin", "signals_by_pin"):
+        state.quality.load_attribution(rows["pin"], rows["time_"], rows["event"], rows["owner_"], rows["domain_"])
+    sql = "SELECT pinner, sum(given) AS given_ FROM signals_by_pinner WHERE {chunk} GROUP BY pinner"
+    async for rows in _chunks(events, sql, "pinner", "signals_by_pinner"):
+        state.quality.load_given(rows["pinner"], rows["given_"])
 
 
-async def _newest_of_pins(state: HotState, events: EventStore) -> None:
-    """Whose each pin is, and what it earned lately."""
-    points = f"sum({_POINTS} * exp2((time - {state.now}) / {HALF_LIFE_MS}))"
+async def _trending(state: HotState, events: EventStore) -> None:
+    """What each pin earned lately, from counts by hour."""
+    first = (state.now - TRENDING_MS) // HOUR_MS
+    at = f"toInt64(hour) * {HOUR_MS} + {HOUR_MS // 2}"
+    kinds = zip(ACTIONS, (Kind.CLOSEUP, Kind.OUTBOUND_CLICK, Kind.SAVE, Kind.HIDE), strict=True)
+    earned = " + ".join(f"{float(WEIGHTS[kind])} * {name}" for name, kind in kinds)
     sql = f"""
-        SELECT pin, newest.1 AS time_, newest.2 AS event, newest.3 AS owner_, newest.4 AS domain_, points FROM (
-            SELECT pin, max((time, event_id, owner, domain)) AS newest, {points} AS points
-            FROM engagement WHERE {{chunk}} GROUP BY pin)"""
-    async for rows in _chunks(events, sql, "pin", "engagement"):
-        pins = rows["pin"]
-        state.quality.load_attribution(pins, rows["time_"], rows["event"], rows["owner_"], rows["domain_"])
-        trends = (rows["points"] > 0) & ~state.catalogue.is_deleted(pins)
-        at = np.full(int(trends.sum()), state.now, np.int64)
-        state.trending.add(pins[trends], at, rows["points"][trends])
+        SELECT pin, sum(({earned}) * exp2(({at} - {state.now}) / {HALF_LIFE_MS})) AS points
+        FROM engagement_by_pin WHERE hour >= {first} AND {{chunk}} GROUP BY pin HAVING points > 0"""
+    async for rows in _chunks(events, sql, "pin", "engagement_by_pin"):
+        live = ~state.catalogue.is_deleted(rows["pin"])
+        state.trending.add(rows["pin"][live], np.full(int(live.sum()), state.now, np.int64), rows["points"][live])
 
 
 async def _saves(state: HotState, events: EventStore) -> None:
-    sql = f"""
-        SELECT pin, board, min(time) AS first_saved FROM engagement
-        WHERE kind = {Kind.SAVE.value} AND board != 0 AND {{chunk}} GROUP BY pin, board ORDER BY first_saved"""
-    async for rows in _chunks(events, sql, "board", "engagement"):
-        live = ~state.catalogue.is_deleted(rows["pin"])
-        state.board_graph.add(rows["pin"][live], rows["board"][live], Origin.SAVED)
+    """The latest edges of the board graph, first ones first."""
+    edges = "SELECT pin, board, min(time) AS first FROM saves WHERE board != 0 GROUP BY pin, board"
+    latest = f"{edges} ORDER BY first DESC, pin, board LIMIT {MOST_SAVED}"
+    rows = await events.query(f"SELECT pin, board FROM ({latest}) ORDER BY first")
+    if rows:
+        pins, boards = np.array(rows["pin"]), np.array(rows["board"])
+        live = ~state.catalogue.is_deleted(pins)
+        state.board_graph.add(pins[live], boards[live], Origin.SAVED)
 
 
-async def _recent(state: HotState, events: EventStore) -> None:
-    for condition, latest in (("!=", SEEN), ("=", SAVED)):
+async def _recent(state: HotState, events: EventStore, latest: str) -> None:
+    """Saves of all times, and of the rest what is in the latest rows."""
+    of_kind = f"SELECT pinner, time, pin, kind FROM engagement WHERE kind != {Kind.SAVE.value} AND ({latest})"
+    saved = f"SELECT pinner, time, pin, toUInt8({Kind.SAVE.value}) AS kind FROM saves WHERE 1"
+    for rows_of, table, most in ((of_kind, "engagement", SEEN), (saved, "saves", SAVED)):
         sql = f"""
-            SELECT pinner, time, pin, kind FROM engagement
-            WHERE kind {condition} {Kind.SAVE.value} AND pinner != 0 AND {{chunk}}
-            ORDER BY time DESC, pin DESC LIMIT {latest} BY pinner, kind"""
-        async for rows in _chunks(events, sql, "pinner", "engagement"):
+            {rows_of} AND pinner != 0 AND {{chunk}}
+            ORDER BY time DESC, pin DESC LIMIT {most} BY pinner, kind"""
+        async for rows in _chunks(events, sql, "pinner", table):
             # Oldest first, so that every entry goes to the end of its ring.
             pinner, time, pin, kind = (rows[name][::-1] for name in ("pinner", "time", "pin", "kind"))
             state.recent.add(pinner, time, pin, kind)

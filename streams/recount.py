@@ -13,7 +13,6 @@ from operators.batch import ENGAGEMENT_COLUMNS
 from streams.stores.protocols import EventStore
 
 COUNTS = ("impressions", "closeups", "outbound_clicks", "saves", "hides")
-SIGNALS = ("exposure", *COUNTS[1:])
 KEYS = ("pin", "pinner", "owner", "domain", "board")
 #: Sums of floats differ by the order they were added in; counts may not differ at all.
 RELATIVE = 1e-9
@@ -23,6 +22,12 @@ SHOWN = 5
 _BOUNDED = (
     "SETTINGS max_bytes_before_external_group_by = 500000000, max_bytes_before_external_sort = 500000000, "
     "join_algorithm = 'full_sorting_merge', max_threads = 2"
+)
+#: Time, event, owner and domain of each pin's newest event.
+_NEWEST = ("at", "event", "whose", "site")
+_NEWEST_OF_PIN = (
+    f"(SELECT pin, max(newest) AS n, {', '.join(f'n.{at} AS {name}' for at, name in enumerate(_NEWEST, 1))} "
+    "FROM signals_by_pin GROUP BY pin)"
 )
 _WEIGHT = "exp2((time - 1704067200000) / 604800000)"
 
@@ -51,15 +56,19 @@ async def recount(store: EventStore) -> list[Comparison]:
         await _repeated(store, "engagement by event_id", "event_id"),
     ]
     for key in KEYS:
-        numbered = ", ".join(f"countIf(kind = {kind}) AS {name}" for kind, name in enumerate(COUNTS, 1))
-        results.append(
-            await _compare(
-                store, f"engagement_by_{key}", (key, "toUInt32(intDiv(time, 3600000)) AS hour"), numbered, COUNTS
-            )
-        )
-    sums = ", ".join(f"sumIf({_WEIGHT}, kind = {kind}) AS {name}" for kind, name in enumerate(COUNTS[1:], 2))
-    exposure = f"sumIf({_WEIGHT} * if(position < 0, 1., pow(1. + position, -0.5)), kind = 1) AS exposure"
-    results.append(await _compare(store, "signals_by_pin", ("pin", "is_follower"), f"{exposure}, {sums}", SIGNALS))
+        hour = "toUInt32(intDiv(time, 3600000)) AS hour"
+        counts = {name: f"countIf(kind = {kind})" for kind, name in enumerate(COUNTS, 1)}
+        results.append(await _compare(store, f"engagement_by_{key}", (key, hour), counts, where=f"{key} != 0"))
+    signals = {name: f"sumIf({_WEIGHT}, kind = {kind})" for kind, name in enumerate(COUNTS[1:], 2)}
+    signals["exposure"] = f"sumIf({_WEIGHT} * if(position < 0, 1., pow(1. + position, -0.5)), kind = 1)"
+    keys = ("pin", "is_follower")
+    results.append(await _compare(store, "signals_by_pin", keys, signals, where="pin != 0", exact=False))
+    parts = {name: f"max((time, event_id, owner, domain)).{at}" for at, name in enumerate(_NEWEST, 1)}
+    results.append(await _compare(store, _NEWEST_OF_PIN, ("pin",), parts, where="pin != 0"))
+    given, gave = {"given": f"sum({_WEIGHT})"}, "pinner != 0 AND kind IN (2, 3, 4)"
+    results.append(await _compare(store, "signals_by_pinner", ("pinner",), given, where=gave, exact=False))
+    saves = "(SELECT board, pin, pinner, 1 AS saves FROM saves)"
+    results.append(await _compare(store, saves, ("board", "pin", "pinner"), {"saves": "count()"}, where="kind = 4"))
     return results
 
 
@@ -79,18 +88,20 @@ async def _repeated(store: EventStore, label: str, key: str) -> Comparison:
 
 
 async def _compare(
-    store: EventStore, table: str, keys: tuple[str, str], recounted: str, values: tuple[str, ...]
+    store: EventStore, table: str, keys: tuple[str, ...], recounted: dict[str, str], *, where: str, exact: bool = True
 ) -> Comparison:
+    """``recounted`` names each column of ``table`` and says what it must be over the raw rows that ``where`` takes."""
     names = [key.split(" AS ")[-1] for key in keys]
     grouped = ", ".join(names)
-    stored = ", ".join(f"sum({value}) AS {value}" for value in values)
+    stored = ", ".join(f"sum({name}) AS {name}" for name in recounted)
+    again = ", ".join(f"{expression} AS {name}" for name, expression in recounted.items())
     either = ", ".join(f"if(s.there = 1, s.{name}, r.{name}) AS {name}" for name in names)
-    pairs = ", ".join(f"s.{value} AS {value}, r.{value} AS {value}_recounted" for value in values)
-    unequal = " OR ".join(_unequal(f"s.{value}", f"r.{value}", values == COUNTS) for value in values)
+    pairs = ", ".join(f"s.{name} AS {name}, r.{name} AS {name}_recounted" for name in recounted)
+    unequal = " OR ".join(_unequal(f"s.{name}", f"r.{name}", exact) for name in recounted)
     joined = (
         f"(SELECT {grouped}, 1 AS there, {stored} FROM {table} GROUP BY {grouped}) AS s "
-        f"FULL OUTER JOIN (SELECT {', '.join(keys)}, 1 AS there, {recounted} FROM engagement "
-        f"WHERE {names[0]} != 0 GROUP BY {grouped}) AS r ON {' AND '.join(f's.{name} = r.{name}' for name in names)}"
+        f"FULL OUTER JOIN (SELECT {', '.join(keys)}, 1 AS there, {again} FROM engagement "
+        f"WHERE {where} GROUP BY {grouped}) AS r ON {' AND '.join(f's.{name} = r.{name}' for name in names)}"
     )
     total = await store.query(
         f"SELECT count() AS n, countIf(s.there != r.there OR {unequal}) AS different FROM {joined} {_BOUNDED}"
@@ -98,19 +109,24 @@ async def _compare(
     rows, different = int(total["n"][0]), int(total["different"][0])
     differences: list[dict[str, Any]] = []
     if different:
-        where = f"WHERE s.there != r.there OR {unequal}"
         differences = _rows(
             await store.query(
-                f"SELECT {either}, {pairs} FROM {joined} {where} ORDER BY {grouped} LIMIT {SHOWN} {_BOUNDED}"
+                f"SELECT {either}, {pairs} FROM {joined} WHERE s.there != r.there OR {unequal} "
+                f"ORDER BY {grouped} LIMIT {SHOWN} {_BOUNDED}"
             )
         )
-    return Comparison(table, rows, different, differences)
+    return Comparison(_label(table), rows, different, differences)
 
 
 def _unequal(stored: str, recounted: str, exact: bool) -> str:
     if exact:
         return f"{stored} != {recounted}"
     return f"abs({stored} - {recounted}) > {RELATIVE} * greatest(abs({stored}), abs({recounted}))"
+
+
+def _label(table: str) -> str:
+    """The name of a table, or of the one that a subquery reads."""
+    return table.partition(" FROM ")[2].split()[0].rstrip(")") if table.startswith("(") else table
 
 
 def _rows(columns: dict[str, Any]) -> list[dict[str, Any]]:

@@ -170,8 +170,11 @@ async def test_a_loaded_state_answers_as_the_streamed_one(streamed: HotState, lo
     assert loaded.catalogue.newest(50).tolist() == streamed.catalogue.newest(50).tolist()
     assert streamed.catalogue.is_deleted(pins).sum() == 40
     best, same = loaded.trending.top(50, loaded.now), streamed.trending.top(50, streamed.now)
-    assert best.pins.tolist() == same.pins.tolist()
     np.testing.assert_allclose(best.scores, same.scores, **CLOSE)
+    one, other = (dict(zip(top.pins.tolist(), top.scores.tolist(), strict=True)) for top in (best, same))
+    # Equal but for the last digit: which of two comes first, or still among the fifty, is chance.
+    for pin in one | other:
+        assert one.get(pin, best.scores[-1]) == pytest.approx(other.get(pin, same.scores[-1]), rel=1e-9)
     assert len(loaded.board_graph) == len(streamed.board_graph)
     everything = {"max_boards": 10**6, "max_pins_per_board": 10**6}
     for seed in range(1, 60):

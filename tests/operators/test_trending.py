@@ -21,6 +21,7 @@ def test_any_order_gives_the_sums_of_the_definition(seed: int, batches: int, day
     now = int(events.time.max())
     scores: dict[int, float] = {}
     for pin, kind, time in zip(events.pin.tolist(), events.kind.tolist(), events.time.tolist(), strict=True):
+        time = time // 3_600_000 * 3_600_000 + 1_800_000  # as of the middle of its hour
         points = trending.WEIGHTS[kind] * 2.0 ** ((time - now) / trending.HALF_LIFE_MS)
         if points > 0:
             scores[pin] = scores.get(pin, 0) + points
