@@ -1,0 +1,291 @@
+"""Redriving: dead letters back to their topics, each once, however often it is asked for and wherever it is killed.
+
+A copy and the note about it (``streams.dead_letter_log.Redriven``) are one Kafka transaction: both are there or
+neither, and a letter with a note is never sent again. The transactional id is one for the whole group, so a redrive
+that begins takes over from one that still runs. Copies go to the partition that the record came from.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from operators.identity import stable_id
+from operators.parsing import MAX_BYTES
+from operators.rejection import Reason
+from streams.dead_letter_log import REDRIVEN, Ends, Entry, Redriven, Redrives, Wanted, current_ends, read_letters
+from streams.dead_letters import MAX_VALUE, DeadLetter
+from streams.originals import Header, Original, Originals
+from streams.outputs import client_config
+from streams.settings import Settings
+from streams.stores.protocols import StoreUnavailable
+
+#: Headers of a copy: the position of the record that it stands for, and how many redrives led to it.
+POSITION_HEADER, ATTEMPT_HEADER = "pinstream.redrive.of", "pinstream.redrive.attempt"
+#: Of these Kafka keeps the newest record of each key. A copy under the old key would push out what came since.
+COMPACTED = frozenset({"pins", "pins.accepted"})
+#: Letters of one transaction, and bytes; a reader of committed records waits while one is open.
+MOST_LETTERS, MOST_BYTES = 500, 8 << 20
+TRANSACTION_SECONDS = 30.0
+
+Edit = Callable[[bytes], bytes | None]
+Progress = Callable[["Account"], None]
+
+
+class RedriveFailed(Exception):
+    """The redrive stopped; what its account says was sent is sent, and running it again goes on from there."""
+
+
+@dataclass
+class Account:
+    """Where every wanted letter went: ``wanted = sent + left out``. ``left_out`` is by reason, in plain words."""
+
+    wanted: int = 0
+    sent: int = 0
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    by_topic: Counter[str] = field(default_factory=Counter[str])
+    #: Up to where the letters were read: those that came later are for another time.
+    ends: Ends = field(default_factory=dict[int, int])
+
+
+class Copy(NamedTuple):
+    """What is to be sent for a letter."""
+
+    letter: DeadLetter
+    attempt: int
+    key: bytes | None
+    value: bytes
+    headers: list[Header]
+
+
+def edit_fields(fields: Mapping[str, Any]) -> Edit:
+    """An edit that sets fields of a JSON object; None for a record that is no JSON object."""
+
+    def edit(value: bytes) -> bytes | None:
+        try:
+            event = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+        return json.dumps({**event, **fields}).encode() if isinstance(event, dict) else None
+
+    return edit
+
+
+def redrive(
+    settings: Settings,
+    wanted: Wanted,
+    *,
+    again: bool = False,
+    edit: Edit | None = None,
+    limit: int = 0,
+    ends: Ends | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Account:
+    """Send the wanted letters back to their topics; a ``dry_run`` says what would be sent and sends nothing.
+
+    Letters that came back from a redrive are sent only ``again``. ``limit`` is the most that are sent; 0 for no limit.
+
+    Raises:
+        StoreUnavailable: Kafka is gone.
+        RedriveFailed: another redrive took over, or Kafka refused.
+    """
+    account = Account(ends=current_ends(settings) if ends is None else ends)
+    # First of all: it ends what a redrive before left open, so that its notes are whole when they are read.
+    sender = None if dry_run else _Sender(settings)
+    redrives = Redrives.load(settings)
+    with Originals(settings) as originals:
+        for chunk in _chunks(read_letters(settings, wanted, redrives, account.ends)):
+            copies = _copies(chunk, originals, account, again, edit)
+            if limit and len(copies) > (room := limit - account.sent):
+                account.left_out["beyond the limit"] += len(copies) - room
+                copies = copies[:room]
+            sent = copies if sender is None else sender.send(copies, account)
+            account.sent += len(sent)
+            account.by_topic.update(copy.letter.topic for copy in sent)
+            if progress:
+                progress(account)
+            if (stop and stop.is_set()) or (limit and account.sent >= limit):
+                break
+    return account
+
+
+def _chunks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    chunk: list[Entry] = []
+    size = 0
+    for entry in entries:
+        chunk.append(entry)
+        size += entry.letter.size
+        if len(chunk) == MOST_LETTERS or size >= MOST_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _copies(chunk: list[Entry], originals: Originals, account: Account, again: bool, edit: Edit | None) -> list[Copy]:
+    account.wanted += len(chunk)
+    sendable: list[Entry] = []
+    for entry in chunk:
+        if why := _unsendable(entry, again):
+            account.left_out[why] += 1
+        else:
+            sendable.append(entry)
+    found = originals.of(entry.letter for entry in sendable)
+    copies: list[Copy] = []
+    for entry in sendable:
+        copy = _copy(entry, found.get(entry.letter.id), edit)
+        if isinstance(copy, str):
+            account.left_out[copy] += 1
+        else:
+            copies.append(copy)
+    return copies
+
+
+def _unsendable(entry: Entry, again: bool) -> str:
+    letter = entry.letter
+    if letter.topic not in MAX_BYTES:
+        return "not of a topic that the engine reads"
+    if letter.value is None or letter.reason == Reason.ERASED_PINNER:
+        return "nothing is kept of the record"
+    if entry.attempt and not again:
+        return "came back from a redrive (--again sends it once more)"
+    return ""
+
+
+def _copy(entry: Entry, original: Original | None, edit: Edit | None) -> Copy | str:
+    letter, attempt = entry.letter, entry.attempt + 1
+    if original is None and letter.size > MAX_VALUE:
+        return "only its first 64 KiB are kept and its topic has it no more"
+    value = letter.value if original is None else original.value
+    if edit is not None and value is not None:
+        value = edit(value)
+    if value is None:
+        return "no JSON object to set fields of"
+    position = f"{letter.topic}:{letter.partition}:{letter.offset}"
+    key = _key(value) if original is None else original.key
+    if letter.topic in COMPACTED:
+        key = position.encode()
+    kept = (
+        []
+        if original is None
+        else [each for each in original.headers if each[0] not in (POSITION_HEADER, ATTEMPT_HEADER)]
+    )
+    headers: list[Header] = [*kept, (POSITION_HEADER, position.encode()), (ATTEMPT_HEADER, str(attempt).encode())]
+    return Copy(letter, attempt, key, value, headers)
+
+
+def _key(value: bytes) -> bytes | None:
+    """The key that a producer would have given, where the record says whose it is."""
+    try:
+        return str(stable_id(json.loads(value)["pinner"])).encode()
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
+
+
+class _Sender:
+    """Sends copies and their notes, in one transaction each time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._offsets: dict[int, int] = {}
+        self._refused: dict[int, str] = {}
+        self._producer = Producer(
+            {
+                **client_config(settings),
+                "transactional.id": f"{settings.group}-redrive",
+                # How long readers may have to wait for a redrive that was killed.
+                "transaction.timeout.ms": 10_000,
+                "delivery.timeout.ms": 10_000,
+                "compression.type": "lz4",
+                "message.max.bytes": 16_777_216 + 65_536,
+            }
+        )
+        self._finish(partial(self._producer.init_transactions, TRANSACTION_SECONDS))
+
+    def send(self, copies: list[Copy], account: Account) -> list[Copy]:
+        """Those of the copies that were sent; what the broker refuses, such as one grown too large, is left out."""
+        if not copies:
+            return []
+        self._offsets.clear()
+        self._refused.clear()
+        try:
+            self._producer.begin_transaction()
+            self._produce(copies)
+            if not self._refused:
+                for copy in copies:
+                    self._note(copy)
+                self._flush()
+                self._finish(partial(self._producer.commit_transaction, TRANSACTION_SECONDS))
+                return copies
+        except KafkaException as error:
+            raise _failed(error) from None
+        self._finish(partial(self._producer.abort_transaction, TRANSACTION_SECONDS))
+        if len(copies) == 1:
+            account.left_out[f"refused: {next(iter(self._refused.values()))}"] += 1
+            return []
+        # A transaction is whole or nothing: find the one that was refused.
+        middle = len(copies) // 2
+        return self.send(copies[:middle], account) + self.send(copies[middle:], account)
+
+    def _produce(self, copies: list[Copy]) -> None:
+        for copy in copies:
+            letter = copy.letter
+            try:
+                self._producer.produce(
+                    letter.topic, copy.value, copy.key, letter.partition,
+                    headers=copy.headers, on_delivery=partial(self._delivered, letter.id),
+                )  # fmt: skip
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError._STATE:
+                    break  # one before it was refused, which ends the transaction
+                self._refused[letter.id] = error.args[0].str()
+        self._flush()
+
+    def _delivered(self, id_: int, error: KafkaError | None, message: Any) -> None:
+        if error is None:
+            self._offsets[id_] = message.offset()
+        elif error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            self._refused[id_] = error.str()
+
+    def _note(self, copy: Copy) -> None:
+        letter = copy.letter
+        note = Redriven(
+            id=letter.id, topic=letter.topic, partition=letter.partition, offset=letter.offset,
+            copy_offset=self._offsets[letter.id], attempt=copy.attempt,
+        )  # fmt: skip
+        self._producer.produce(
+            REDRIVEN, msgspec.json.encode(note), str(letter.id).encode(), on_delivery=partial(self._delivered, 0)
+        )
+
+    def _flush(self) -> None:
+        if self._producer.flush(TRANSACTION_SECONDS):
+            raise StoreUnavailable("kafka", "the broker does not take what is sent")
+
+    @staticmethod
+    def _finish(step: Callable[[], None]) -> None:
+        """A step of the transaction protocol; each may be repeated while the broker is slow."""
+        for last in (False, False, True):
+            try:
+                step()
+                return
+            except KafkaException as error:
+                if last or not error.args[0].retriable():
+                    raise _failed(error) from None
+
+
+def _failed(error: KafkaException) -> Exception:
+    problem = error.args[0]
+    if problem.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return RedriveFailed("another redrive took over; what this one sent is not sent again")
+    if problem.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+        return StoreUnavailable("kafka", problem.str())
+    return RedriveFailed(f"Kafka refuses: {problem.str()}")
