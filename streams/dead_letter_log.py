@@ -233,6 +233,7 @@ def _consumer(settings: Settings, **config: Any) -> Consumer:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
             "queued.max.messages.kbytes": 16_384,
             **config,
         }

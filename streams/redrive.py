@@ -8,6 +8,7 @@ that begins takes over from one that still runs. Copies go to the partition that
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,13 @@ COMPACTED = frozenset({"pins", "pins.accepted"})
 #: Letters of one transaction, and bytes; a reader of committed records waits while one is open.
 MOST_LETTERS, MOST_BYTES = 500, 8 << 20
 TRANSACTION_SECONDS = 30.0
+
+#: What a producer hears when another one with its transactional id has begun.
+_FENCED = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
+#: Kafka's client tells of failures by exceptions as well.
+_silent = logging.getLogger(f"{__name__}.kafka")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
 
 Edit = Callable[[bytes], bytes | None]
 Progress = Callable[["Account"], None]
@@ -198,6 +206,7 @@ class _Sender:
     def __init__(self, settings: Settings) -> None:
         self._offsets: dict[int, int] = {}
         self._refused: dict[int, str] = {}
+        self._fatal: KafkaError | None = None
         self._producer = Producer(
             {
                 **client_config(settings),
@@ -207,7 +216,9 @@ class _Sender:
                 "delivery.timeout.ms": 10_000,
                 "compression.type": "lz4",
                 "message.max.bytes": 16_777_216 + 65_536,
-            }
+                "error_cb": self._failed,
+            },
+            logger=_silent,
         )
         self._finish(partial(self._producer.init_transactions, TRANSACTION_SECONDS))
 
@@ -253,8 +264,14 @@ class _Sender:
     def _delivered(self, id_: int, error: KafkaError | None, message: Any) -> None:
         if error is None:
             self._offsets[id_] = message.offset()
+        elif error.fatal() or error.code() in _FENCED:
+            self._fatal = error
         elif error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             self._refused[id_] = error.str()
+
+    def _failed(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = error
 
     def _note(self, copy: Copy) -> None:
         letter = copy.letter
@@ -267,7 +284,10 @@ class _Sender:
         )
 
     def _flush(self) -> None:
-        if self._producer.flush(TRANSACTION_SECONDS):
+        waiting = self._producer.flush(TRANSACTION_SECONDS)
+        if self._fatal:
+            raise _failed(KafkaException(self._fatal))
+        if waiting:
             raise StoreUnavailable("kafka", "the broker does not take what is sent")
 
     @staticmethod
@@ -284,7 +304,7 @@ class _Sender:
 
 def _failed(error: KafkaException) -> Exception:
     problem = error.args[0]
-    if problem.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+    if problem.code() in _FENCED:
         return RedriveFailed("another redrive took over; what this one sent is not sent again")
     if problem.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
         return StoreUnavailable("kafka", problem.str())

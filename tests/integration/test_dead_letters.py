@@ -192,7 +192,7 @@ def test_what_stays_unreadable_never_loops(bad: Bad) -> None:
     assert account.sent == 2 and not account.left_out
     came_back = until("they come back", lambda: [e for e in bad.letters() if e.attempt == 1], 30)
     until("both come back", lambda: len(bad.letters()) == 2, 30)
-    assert {entry.letter.reason for entry in bad.letters()} == {"bad_json", "bad_id"}
+    assert {entry.letter.reason for entry in bad.letters()} == {"not_an_object", "bad_id"}
     assert came_back[0].letter.id not in {note["id"] for note in copies(bad)}
     # Left alone unless asked for …
     for _ in range(3):
@@ -263,8 +263,8 @@ def test_an_older_pin_that_is_sent_again_undoes_nothing(bad: Bad) -> None:
     for partition in range(4):
         producer = Producer({"bootstrap.servers": bad.settings.kafka_bootstrap})
         event = {"pin": other + partition, "version": now, "deleted": True}
-        producer.produce("pins.accepted", json.dumps(event).encode(), partition=partition)
-        producer.flush(10)
+        producer.produce("pins.accepted", json.dumps(event).encode(), b"later", partition=partition)
+        assert producer.flush(10) == 0
     later = f"SELECT count() AS n FROM pin_vectors WHERE pin >= {other} AND pin < {other + 4}"
     until("later pins are seen", lambda: int(bad.worker.query(later)["n"][0]) == 4, 60)
     assert int(bad.worker.query(written)["n"][0]) == before
@@ -316,7 +316,7 @@ def test_two_redrives_at_once_send_each_letter_once(bad: Bad) -> None:
 
 def test_without_kafka_the_error_names_the_fix(bad: Bad, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINSTREAM_PORT_KAFKA", "1")
-    for arguments in (["list"], ["stats"], ["show", "saves:0:1"], ["redrive", "--yes"]):
+    for arguments in (["stats"], ["redrive", "--yes"]):
         assert "pinstream up" in cli(*arguments, status=1)
 
 
