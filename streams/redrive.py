@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -284,10 +285,13 @@ class _Sender:
         )
 
     def _flush(self) -> None:
-        waiting = self._producer.flush(TRANSACTION_SECONDS)
+        # Not flush(): of a fatal error that comes meanwhile it makes a SystemError that says nothing.
+        deadline = time.monotonic() + TRANSACTION_SECONDS
+        while len(self._producer) and not self._fatal and time.monotonic() < deadline:
+            self._producer.poll(0.1)
         if self._fatal:
             raise _failed(KafkaException(self._fatal))
-        if waiting:
+        if len(self._producer):
             raise StoreUnavailable("kafka", "the broker does not take what is sent")
 
     @staticmethod
