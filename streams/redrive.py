@@ -26,7 +26,7 @@ from operators.rejection import Reason
 from streams.dead_letter_log import REDRIVEN, Ends, Entry, Redriven, Redrives, Wanted, current_ends, read_letters
 from streams.dead_letters import MAX_VALUE, DeadLetter
 from streams.originals import Header, Original, Originals
-from streams.outputs import client_config
+from streams.outputs import LARGEST_MESSAGE, client_config
 from streams.settings import Settings
 from streams.stores.protocols import StoreUnavailable
 
@@ -216,7 +216,7 @@ class _Sender:
                 "transaction.timeout.ms": 10_000,
                 "delivery.timeout.ms": 10_000,
                 "compression.type": "lz4",
-                "message.max.bytes": 16_777_216 + 65_536,
+                "message.max.bytes": LARGEST_MESSAGE,
                 "error_cb": self._failed,
             },
             logger=_silent,

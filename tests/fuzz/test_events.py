@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -18,7 +19,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from operators.batch import Records, Source
 from operators.decode import decode_events, decode_exactly
 from operators.events import ENGAGEMENT_TOPICS, EVENTS
+from operators.parsing import MAX_BYTES
 from streams.dead_letter_log import Wanted, read_letters
+from streams.outputs import LARGEST_MESSAGE
 from streams.settings import Settings
 from tests.fuzz.hostile import SHARES, records
 from tests.integration.running import Worker, until
@@ -32,12 +35,15 @@ SEED = int(os.environ.get("PINSTREAM_FUZZ_SEED", "0")) or random.SystemRandom().
 GROWTH, SLACK = 1.15, 64 << 20
 CHUNK = 5_000
 
+#: Words, not numbers: vision keeps some of a title.
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
 Partition = tuple[str, int]
 
 
 def produce(settings: Settings, seed: int, count: int) -> int:
     """Send hostile records in every compression; returns how many the broker holds."""
-    base = {"bootstrap.servers": settings.kafka_bootstrap, "message.max.bytes": 16_000_000, "linger.ms": 20}
+    base = {"bootstrap.servers": settings.kafka_bootstrap, "message.max.bytes": LARGEST_MESSAGE, "linger.ms": 20}
     producers = [Producer({**base, "compression.type": codec}) for codec in ("none", "gzip", "snappy", "lz4", "zstd")]
     outcome: Counter[str] = Counter()
 
@@ -69,20 +75,26 @@ class Log:
                 "bootstrap.servers": settings.kafka_bootstrap,
                 "group.id": "fuzz-log",
                 "enable.auto.commit": False,
-                "fetch.message.max.bytes": 16_000_000,
+                "fetch.message.max.bytes": LARGEST_MESSAGE,
+                "fetch.wait.max.ms": 20,
             }
         )
         self.first = self.ends()
 
     def ends(self) -> dict[Partition, int]:
+        topics = self._consumer.list_topics(timeout=10).topics
         return {
             (topic, number): self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
             for topic in SHARES
-            for number in self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            for number in topics[topic].partitions
         }
 
-    def sent(self, topic: str) -> int:
-        return sum(end - self.first[partition] for partition, end in self.ends().items() if partition[0] == topic)
+    def sent(self) -> Counter[str]:
+        """Records by topic."""
+        sent: Counter[str] = Counter()
+        for partition, end in self.ends().items():
+            sent[partition[0]] += end - self.first[partition]
+        return sent
 
     def read(self, topic: str) -> Iterator[Records]:
         """Every record of a topic, a few thousand at a time."""
@@ -92,7 +104,7 @@ class Log:
             self._consumer.assign([TopicPartition(topic, partition[1], self.first[partition] or OFFSET_BEGINNING)])
             position = self.first[partition]
             while position < end:
-                got = [message for message in self._consumer.consume(CHUNK, timeout=1) if message.error() is None]
+                got = [message for message in self._consumer.consume(CHUNK, timeout=0.2) if message.error() is None]
                 if not got:
                     continue
                 position = got[-1].offset() + 1
@@ -146,8 +158,26 @@ def letters(settings: Settings, log: Log, since: int) -> dict[str, dict[tuple[in
 
 
 def all_read(counts: Counts, log: Log) -> bool:
-    now = counts.now()
-    return all(now[topic] >= log.sent(topic) for topic in SHARES)
+    now, sent = counts.now(), log.sent()
+    return all(now[topic] >= sent[topic] for topic in SHARES)
+
+
+def test_the_largest_pins_go_all_the_way(worker: Worker) -> None:
+    """A pin may be as large as its topic allows, and what is made of it is a message too."""
+    chance, pin = random.Random(1), time.time_ns()
+    counts = Counts(worker)
+    producer = Producer({"bootstrap.servers": worker.settings.kafka_bootstrap, "message.max.bytes": LARGEST_MESSAGE})
+    limit = MAX_BYTES["pins"] - 200
+    for number, name in enumerate(("description", "title")):
+        event = {"type": "created", "time": int(time.time() * 1000), "pin": pin + number, "link": "https://a.example"}
+        room = limit - len(json.dumps({**event, name: ""}))
+        words = " ".join(f"{chance.getrandbits(32):x}".translate(LETTERS) for _ in range(room // 8))
+        producer.produce("pins", json.dumps({**event, name: words[:room].ljust(room)}).encode(), b"1")
+    assert producer.flush(60) == 0
+    until("both are accepted", lambda: counts.now()["pins counted"] >= 2, 60)
+    until("both are seen", lambda: counts.now()["pins.accepted counted"] >= 2, 60)
+    stored = worker.query(f"SELECT pin FROM pins WHERE pin >= {pin} AND pin < {pin + 2} ORDER BY pin")
+    assert stored["pin"].tolist() == [pin, pin + 1]
 
 
 def test_every_hostile_record_is_accounted_for(worker: Worker) -> None:
@@ -165,13 +195,13 @@ def test_every_hostile_record_is_accounted_for(worker: Worker) -> None:
     assert worker.get("/ready")["rung"] == "whole"
     until("blocks and views are written", lambda: not worker.differing(), 60)
 
-    account, aside = counts.now(), letters(settings, log, began)
+    account, aside, sent = counts.now(), letters(settings, log, began), log.sent()
     print({name: count for name, count in sorted(account.items()) if count})
     for topic in SHARES:
-        assert account[topic] == log.sent(topic), f"{topic}: one outcome for each record"
+        assert account[topic] == sent[topic], f"{topic}: one outcome for each record"
         assert account[f"{topic} rejected"] == len(aside[topic]), f"{topic}: one letter for each rejected"
         assert account[f"{topic} counted"] > 0 and aside[topic], f"{topic}: both good and bad came"
-    assert sum(held) <= sum(log.sent(topic) for topic in SHARES)
+    assert sum(held) <= sent.total()  # and what the worker itself sent on
 
     warnings = sum(_engagement_is_whole(worker, log, topic, aside[topic]) for topic in ENGAGEMENT_TOPICS)
     for topic in EVENTS.keys() - set(ENGAGEMENT_TOPICS):
