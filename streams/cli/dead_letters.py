@@ -110,7 +110,7 @@ class _Commands(click.Group):
 def command() -> None:
     """Records that could not be used: list them, look at one, count them, send them back.
 
-    Only Kafka is needed; the worker and every other part may be down.
+    Only Kafka is needed; the worker and every other part may be down. Each takes --json.
     """
 
 
