@@ -11,8 +11,9 @@ import msgspec
 from streams.cli.dead_letters import explained, filters
 from streams.cli.interrupt import stop_on_interrupt
 from streams.dead_letter_log import LETTERS, REDRIVEN, Wanted, has_topic
-from streams.redrive import Account, RedriveFailed, edit_fields
+from streams.redrive import Account, edit_fields
 from streams.redrive import redrive as send_back
+from streams.redrive_sender import RedriveFailed
 from streams.settings import Settings
 
 

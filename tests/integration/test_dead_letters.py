@@ -16,7 +16,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams.cli import main
 from streams.dead_letter_log import LETTERS, REDRIVEN, Entry, Wanted, messages, read_letters
-from streams.redrive import ATTEMPT_HEADER, POSITION_HEADER, RedriveFailed, _Sender, edit_fields, redrive
+from streams.redrive import ATTEMPT_HEADER, POSITION_HEADER, edit_fields, redrive
+from streams.redrive_sender import RedriveFailed, Sender
 from streams.settings import Settings
 from tests.integration.running import Worker, until
 
@@ -275,7 +276,7 @@ def test_a_redrive_cut_off_anywhere_counts_once(bad: Bad) -> None:
     pin = time.time_ns()
     bad.send(*(bad.save(pin=pin, board=-1, event_id=pin + n) for n in range(20)))
     entries = bad.await_letters(20)
-    sender = _Sender(bad.settings)
+    sender = Sender(bad.settings)
     sender._producer.begin_transaction()
     for entry in entries:
         mended = edit_fields({"board": 5, "event_id": None})(entry.letter.value or b"")
