@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --require-hashes --python
 
-.PHONY: setup test lint demo bench train-ranker up down clean
+.PHONY: setup test fuzz lint demo bench train-ranker up down clean
 
 setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
@@ -36,6 +36,14 @@ setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The long form of tests/fuzz; each prints its seed, and SEED=… repeats it.
+EVENTS ?= 1000000
+REQUESTS ?= 100000
+SEED ?= 0
+fuzz: setup
+	PINSTREAM_FUZZ=$(EVENTS) PINSTREAM_FUZZ_EVENTS=$(EVENTS) PINSTREAM_FUZZ_REQUESTS=$(REQUESTS) PINSTREAM_FUZZ_SEED=$(SEED) \
+	    $(BIN)/python -m pytest -s tests/fuzz tests/operators/test_scan_fuzz.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check

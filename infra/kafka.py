@@ -18,7 +18,7 @@ from streams.settings import Settings
 
 HEAP = "512m"
 #: Inline images travel in pin events.
-LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+LARGEST_MESSAGE_BYTES = 17 * 1024 * 1024
 
 PROPERTIES = """\
 process.roles=broker,controller

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 import msgspec
 
 #: Words of a title that are kept: three letters or more, in any script.
+#: At most so many of them: a title may be as long as a message.
+MOST_WORDS = 64
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -39,5 +42,6 @@ class UnderstoodPin(msgspec.Struct, kw_only=True, gc=False):
 
 
 def annotate(labels: Iterable[str], title: str) -> list[str]:
-    """Words for a pin, each once: what was seen in it, then the words of its title."""
-    return list(dict.fromkeys([*labels, *_WORD.findall(title.lower())]))
+    """Words for a pin, each once: what was seen in it, then the first words of its title."""
+    words = (word.group() for word in islice(_WORD.finditer(title.lower()), MOST_WORDS))
+    return list(dict.fromkeys([*labels, *words]))

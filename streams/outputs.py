@@ -27,6 +27,10 @@ def client_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
+#: Largest message in bytes, as ``infra/topics.toml`` has it: a pin that carries its image, and what we add to it.
+LARGEST_MESSAGE = 17 << 20
+
+
 class KafkaOutputs:
     """Implements :class:`streams.engine.Outputs` over one idempotent producer."""
 
@@ -41,6 +45,8 @@ class KafkaOutputs:
                 # A message waits for the broker as long as it takes; the batch behind it stays uncommitted.
                 "message.timeout.ms": 0,
                 "queue.buffering.max.messages": 1_000_000,
+                # Its own default is below 1 MB: a pin with a larger image would never get on.
+                "message.max.bytes": LARGEST_MESSAGE,
                 # The partitioner of Java's clients, so that a key is on one partition whoever sends it.
                 "partitioner": "murmur2_random",
                 "compression.type": "lz4",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import msgspec
+import numpy as np
 
 from operators.accepted import AcceptedPin
 from operators.batch import Records, Reject
@@ -41,9 +42,10 @@ async def handle(engine: Engine, records: Records) -> list[Reject]:
     """One batch of ``pins.accepted``: pictures → models → vectors and rows → ``pin.understood``.
 
     Waits for whatever part is gone; a pin whose picture will not do goes to the dead letters and
-    stays without a vector. Only the last version of a pin in the batch is looked at. Returns what was set aside.
+    stays without a vector. A pin is looked at in its newest version only. Returns what was set aside.
     """
     pins, rejects = _decode(records)
+    pins = _current(engine, pins)
     superseded = len(records) - len(pins) - len(rejects)
     rows = {pin.pin: row for row, pin in pins}
     for start in range(0, len(pins), CHUNK):
@@ -114,6 +116,17 @@ def _decode(records: Records) -> tuple[list[tuple[int, AcceptedPin]], list[Rejec
             if pin.pin not in latest or pin.version >= latest[pin.pin][1].version:
                 latest[pin.pin] = row, pin
     return list(latest.values()), rejects
+
+
+def _current(engine: Engine, pins: list[tuple[int, AcceptedPin]]) -> list[tuple[int, AcceptedPin]]:
+    """Those that the catalogue knows no newer version of: one sent again later must not undo an update or deletion."""
+    ids = np.array([pin.pin for _, pin in pins], np.int64)
+    newest, gone = engine.state.catalogue.versions(ids), engine.state.catalogue.is_deleted(ids)
+    return [
+        (row, pin)
+        for (row, pin), version, deleted in zip(pins, newest.tolist(), gone.tolist(), strict=True)
+        if pin.version >= version and (pin.deleted or not deleted)
+    ]
 
 
 def _reject(records: Records, row: int, reason: Reason, detail: str) -> Reject:

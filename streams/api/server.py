@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streams.api import events, feed, health, metrics, openapi, pins, related, security, stats
+from streams.api.connections import IDLE_SECONDS, Listener
 from streams.api.problems import TIMEOUT, Handler, problems
 from streams.engine import Engine
 
@@ -60,7 +61,13 @@ class ApiServer:
 
     def __init__(self, engine: Engine) -> None:
         settings = engine.settings
-        self._runner = web.AppRunner(make_app(engine), access_log=None, logger=_http_log, handle_signals=False)
+        self._runner = web.AppRunner(
+            make_app(engine),
+            access_log=None,
+            logger=_http_log,
+            handle_signals=False,
+            keepalive_timeout=IDLE_SECONDS,
+        )
         self._host, self._port = settings.host, settings.port("api")
 
     @property
@@ -72,7 +79,7 @@ class ApiServer:
     async def start(self) -> None:
         """Raises OSError naming the setting when the port is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=LAST_WORDS)
+        site = Listener(self._runner, self._host, self._port, shutdown_timeout=LAST_WORDS)
         try:
             await site.start()
         except OSError as error:

@@ -20,28 +20,33 @@ COMMANDS = {
     "feed": "Show a pinner's slate.",
     "related": "Show pins related to a pin.",
     "stats": "Show the numbers of a pin, pinner or domain.",
+    "dead-letters": "Look at records that could not be used, and send them back.",
     "verify": "Recount every aggregate from the raw events.",
     "bench": "Measure the engine on this machine.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports ``streams.cli.<name>`` and takes its ``command`` when a subcommand is run.
+    """A group that imports ``streams.cli.<name>`` (``-`` as ``_``) and takes its ``command`` when a subcommand is run.
 
     The list of commands is told without importing any: ``pinstream --help`` should not load Kafka's client.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f"{__name__}.{name}")]
+        return [name for name in COMMANDS if find_spec(_module(name))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        return import_module(f"{__name__}.{cmd_name}").command
+        return import_module(_module(cmd_name)).command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _module(command: str) -> str:
+    return f"{__name__}.{command.replace('-', '_')}"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -57,6 +57,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Read once, when the consumer starts its fetcher; Faust leaves no other way to set it.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # pyright: ignore[reportPrivateUsage]
+        # Faust reads what a producer took back, unless it is itself transactional.
+        consumer._isolation_level = "read_committed"  # pyright: ignore[reportPrivateUsage]
         return consumer
 
     async def on_start(self) -> None:
