@@ -1,6 +1,7 @@
 """Slates: what every stage promises, and what happens without Milvus, without Triton, without either."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -37,6 +38,13 @@ async def test_a_save_turns_the_next_slate_to_its_topic(engine):
     assert {"visual", "boards"} <= {name for item in after.items for name in item.sources}
     assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7"}
     assert after.items[0].probabilities.save > 0.9
+
+
+async def test_a_slate_says_how_old_its_trigger_is(engine):
+    logged = int(time.time() * 1000) - 700
+    (slate,) = await build_slates(engine, [SlateRequest(ANN, 77, logged, NOW)], CHOICES)
+    assert slate.freshness_ms == slate.emitted - logged and 700 <= slate.freshness_ms < 60_000
+    assert decode(encode_slate(slate)).freshness_ms == slate.freshness_ms
 
 
 async def test_seen_saved_hidden_own_and_deleted_pins_never_come(engine):
