@@ -1,0 +1,163 @@
+"""Every rung of the ladder (``docs/degradation.md``) on real parts: slow, wrong and gone, and the way back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from streams.settings import Settings
+from tests.conftest import free_base, link_installed
+from tests.integration.ladder_world import DATABASE, LadderWorld
+from tests.integration.running import until
+
+pytestmark = pytest.mark.real
+#: A bound that a test can reach.
+WAITING_ROWS, WAITING_SLATES = 2_000, 20
+
+
+@pytest.fixture(scope="module")
+def world(
+    milvus: Settings,
+    triton: Settings,
+    milvus_apart: Callable[[str], Settings],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LadderWorld]:
+    milvus_apart(DATABASE)
+    home = tmp_path_factory.mktemp("ladder")
+    own = Settings(home=home)
+    link_installed(own, "kafka")
+    bounds = {"PINSTREAM_WAITING_ROWS": str(WAITING_ROWS), "PINSTREAM_WAITING_SLATES": str(WAITING_SLATES)}
+    world = LadderWorld(triton, home, free_base(), bounds)
+    try:
+        world.start()
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture(autouse=True)
+def healthy_again(world: LadderWorld) -> Iterator[None]:
+    """Each test finds and leaves a worker whose slates are whole and whose counts are exact."""
+    yield
+    world.heal()
+    world.until_whole()
+    world.assert_exact()
+
+
+FAULTS = {
+    "slow": lambda proxy: proxy.delay(1.5),
+    "hung": lambda proxy: proxy.blackhole(),
+    "wrong": lambda proxy: proxy.corrupt(every=7),
+    "gone": lambda proxy: proxy.refuse(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_triton_feeds_come_unranked(world: LadderWorld, fault: str) -> None:
+    FAULTS[fault](world.proxies["triton"])
+    first = world.slates(world.act())[0]
+    assert first.degraded == ["ranker"] and first.items and first.models == {}
+    opened = time.monotonic()
+    slates = world.slates(world.act(12))
+    assert all(slate.degraded == ["ranker"] and slate.items for slate in slates), fault
+    assert time.monotonic() - opened < 30
+    assert world.metric('pinstream_slates_total{degraded="ranker"}') >= 13
+    rung = until("the rung is told", lambda: (now := world.ready())["parts"]["triton"] != "up" and now, 20)
+    assert rung["rung"] == "unranked"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_milvus_feeds_come_from_the_other_sources(world: LadderWorld, fault: str) -> None:
+    FAULTS[fault](world.proxies["milvus"])
+    slates = [slate for _ in range(4) for slate in world.slates(world.act(3))]
+    for slate in slates:
+        assert slate.degraded and set(slate.degraded) <= {"source.visual", "vectors"}, (fault, slate.degraded)
+        assert slate.items and slate.models["ranker"]
+    rung = until("the rung is told", lambda: (now := world.ready())["parts"]["milvus"] != "up" and now, 20)
+    assert rung["rung"] == "no-neighbours"
+
+
+@pytest.mark.parametrize("fault", ["slow", "hung", "wrong", "gone"])
+def test_feeds_never_wait_for_clickhouse(world: LadderWorld, fault: str) -> None:
+    FAULTS[fault](world.proxies["clickhouse"])
+    slates = [slate for _ in range(3) for slate in world.slates(world.act(3))]
+    assert all(slate.degraded == [] for slate in slates)
+    if fault in ("hung", "gone"):
+        now = until("the rung is told", lambda: (now := world.ready())["rung"] == "memory" and now, 20)
+        assert now["waiting"]["engagement"] >= 18 and now["waiting"]["slates"] >= 9
+
+
+def test_an_insert_whose_answer_is_lost_counts_once(world: LadderWorld) -> None:
+    world.proxies["clickhouse"].cut_after(0)
+    world.slates(world.act(4))
+    until("the rows arrived although nobody heard of it", lambda: world.stored() == world.sent, 30)
+    assert world.metric('pinstream_store_errors_total{part="clickhouse"}') > 0
+
+
+def test_a_cut_and_slow_kafka_loses_nothing(world: LadderWorld) -> None:
+    kafka = world.proxies["kafka"]
+    world.reader.consume(1, timeout=0.1)
+    for _ in range(3):
+        triggers = world.act(20)
+        kafka.cut()
+        world.slates(triggers, 60)
+    kafka.delay(0.1)
+    world.slates(world.act(5), 60)
+
+
+def test_without_kafka_feeds_are_still_answered_over_http(world: LadderWorld) -> None:
+    world.proxies["kafka"].refuse()
+    assert world.worker.get("/v1/feed/40000?n=3")["items"]
+    rung = until("the rung is told", lambda: (now := world.ready())["parts"]["kafka"] != "up" and now, 20)
+    assert rung["rung"] == "memory"
+
+
+def test_with_triton_milvus_and_clickhouse_all_gone_feeds_still_come(world: LadderWorld) -> None:
+    for part in ("triton", "milvus"):
+        world.proxies[part].refuse()
+    world.clickhouse.kill()
+    triggers: list[int] = []
+    for _ in range(5):
+        triggers += (some := world.act(6))
+        for slate in world.slates(some):
+            assert "ranker" in slate.degraded and slate.items
+            assert {"source.visual", "vectors"} & set(slate.degraded)
+    assert world.worker.get("/v1/feed/40001?n=3")["degraded"]
+    until("the rung is told", lambda: world.ready()["rung"] == "memory", 20)
+    world.clickhouse.start()
+    world.heal()
+    world.until_whole()
+    world.assert_exact()
+    # More slates than may wait: those beyond the bound were read back from Kafka.
+    assert len(triggers) > WAITING_SLATES
+    ids = ",".join(map(str, triggers))
+    stored = f"SELECT uniqExact(slate) AS n FROM slates WHERE trigger_event IN ({ids})"
+    until("a row for every slate", lambda: int(world.worker.query(stored)["n"][0]) == len(triggers), 60)
+
+
+def test_when_too_many_rows_wait_kafka_holds_the_rest(world: LadderWorld) -> None:
+    world.clickhouse.kill()
+    for _ in range(4):
+        world.act(WAITING_ROWS // 4)
+    until("the bound is reached", lambda: world.metric('pinstream_waiting{queue="engagement"}') >= WAITING_ROWS, 60)
+    time.sleep(3)
+    waiting = world.metric('pinstream_waiting{queue="engagement"}')
+    world.act(10)
+    time.sleep(2)
+    assert world.metric('pinstream_waiting{queue="engagement"}') == waiting, "it reads on although too much waits"
+    assert world.worker.get("/v1/feed/40001?n=3")["items"], "feeds are answered over HTTP all along"
+    world.clickhouse.start()
+    world.assert_exact(120)
+
+
+def test_it_stops_although_clickhouse_is_gone_and_nothing_is_lost(world: LadderWorld) -> None:
+    world.clickhouse.kill()
+    world.slates(world.act(10))
+    began = time.monotonic()
+    assert world.worker.stop() == 0
+    print(f"stopped after {time.monotonic() - began:.1f} s")
+    assert "they are given up and Kafka delivers them again" in world.worker.log.read_text()
+    world.clickhouse.start()
+    world.worker.start()
