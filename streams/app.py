@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 FOLLOW_SECONDS = 0.5
 #: Seconds between looks at how far this worker is behind, and at which parts answer.
 LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
-#: Seconds after which a stop no longer waits for what is not stored, and after which the process ends in any case.
-GIVE_UP_SECONDS, STOP_SECONDS = 10.0, 20.0
+#: After this share of ``stop_seconds`` a stop no longer waits for what is not stored.
+GIVE_UP_SHARE = 0.5
 
 
 class Reading(NamedTuple):
@@ -80,9 +80,9 @@ class PinStream(faust.App):
         await super().on_start()
 
     async def stop(self) -> None:
-        """Stop within :data:`STOP_SECONDS`, whatever part is gone."""
+        """Stop within ``settings.stop_seconds``, whatever part is gone."""
         # A thread, as the loop itself may be held up; it stays until the process is gone.
-        timer = threading.Timer(STOP_SECONDS, _end)
+        timer = threading.Timer(settings.stop_seconds, _end)
         timer.daemon = True
         timer.start()
         await super().stop()
@@ -96,12 +96,13 @@ class PinStream(faust.App):
 
     async def _give_up(self) -> None:
         """Faust waits until all that was taken is stored. That is not for ever: what is not committed comes again."""
-        await asyncio.sleep(GIVE_UP_SECONDS)
+        seconds = settings.stop_seconds * GIVE_UP_SHARE
+        await asyncio.sleep(seconds)
         unstored = cast(Any, self.consumer)._unacked_messages
         lost = {(message.tp.topic, message.tp.partition) for message in unstored}
         log.error(
             "after %g s %d batches of %s are not stored: they are given up and Kafka delivers them again",
-            GIVE_UP_SECONDS, len(unstored), ", ".join(sorted({topic for topic, _ in lost})),
+            seconds, len(unstored), ", ".join(sorted({topic for topic, _ in lost})),
         )  # fmt: skip
         self.engine.writer.give_up(lost)
         unstored.clear()
@@ -114,7 +115,8 @@ class PinStream(faust.App):
 
 def _end() -> None:
     log.critical(
-        "not stopped after %g s: the process ends now, and the next start reads on from the ledger", STOP_SECONDS
+        "not stopped after %g s: the process ends now, and the next start reads on from the ledger",
+        settings.stop_seconds,
     )
     os._exit(1)
 
@@ -199,7 +201,16 @@ async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
         )
 
 
+async def _take_up(_app: Any, assigned: set[TP], **_: Any) -> None:
+    """Read the ledger before the first record comes: a slate must not wait for a ClickHouse that has gone since."""
+    for tp in assigned:
+        if tp.topic in ENGAGEMENT_TOPICS:
+            last = partial(app.engine.ledger.last, (tp.topic, tp.partition))
+            app.add_future(persist("reading the ledger", last, app.engine.metrics))
+
+
 cast(Any, app.on_partitions_revoked).connect(_forget)
+cast(Any, app.on_partitions_assigned).connect(_take_up)
 
 
 @app.service

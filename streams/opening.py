@@ -65,6 +65,7 @@ async def open_engine(settings: Settings) -> Engine:
         vector_cache=VectorCache(vectors),
     )
     await _resume(engine)
+    await persist("looking for slates without rows", partial(_missed, engine), metrics)
     return engine
 
 
@@ -81,6 +82,17 @@ async def close_engine(engine: Engine) -> None:
     for part in (engine.models, engine.vectors, engine.events):
         with suppress(StoreUnavailable, asyncio.TimeoutError):
             await part.close()
+
+
+async def _missed(engine: Engine) -> None:
+    """What was emitted and had no rows yet when the last worker ended is read back from Kafka."""
+    now = int(time.time() * 1000)
+    since = now - RESUME_MINUTES * 60_000
+    rows = await engine.events.query(
+        "SELECT max(emitted) AS last FROM slates WHERE emitted > {since:Int64}", {"since": since}
+    )
+    last = int(rows["last"][0]) if rows else 0
+    engine.slate_writer.missed(max(last, since), now)
 
 
 async def _resume(engine: Engine) -> None:

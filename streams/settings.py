@@ -50,6 +50,8 @@ class Settings:
     waiting_rows: int = 500_000
     #: Slates whose rows may wait for ClickHouse (some 8 kB each); later ones are read back from Kafka.
     waiting_slates: int = 20_000
+    #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
+    stop_seconds: float = 20.0
 
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.

@@ -28,7 +28,7 @@ MOST_WAITING = 20_000
 #: Slates of one insert, and seconds that the first of them waits for others.
 TOGETHER, WAIT = 500, 0.3
 #: Seconds that are given to what still waits when the worker stops.
-LAST_SECONDS = 3.0
+LAST_SECONDS = 2.0
 
 #: Batches of the slates that were emitted from one moment to another (both ms, inclusive).
 Refill = Callable[[int, int], AsyncIterator[Sequence[Slate]]]
@@ -54,12 +54,16 @@ class SlateWriter:
         """Take slates that were emitted. Never waits."""
         room = self._most - len(self._waiting)
         self._waiting.extend(slates[:room])
-        for slate in slates[room:]:
-            if self._missed is None:
-                log.warning("%d slates wait for ClickHouse; later ones will be read from feed.candidates", self._most)
-            first, last = self._missed or (slate.emitted, slate.emitted)
-            self._missed = min(first, slate.emitted), max(last, slate.emitted)
+        if (beyond := slates[room:]) and self._missed is None:
+            log.warning("%d slates wait for ClickHouse; later ones will be read from feed.candidates", self._most)
+        for slate in beyond:
+            self.missed(slate.emitted, slate.emitted)
         self._metrics.waiting("slates", len(self._waiting))
+
+    def missed(self, first: int, last: int) -> None:
+        """Slates emitted from ``first`` to ``last`` (ms) may have no rows: read them back when ClickHouse answers."""
+        first_before, last_before = self._missed or (first, last)
+        self._missed = min(first, first_before), max(last, last_before)
 
     async def run(self, should_stop: Callable[[], bool]) -> None:
         """Write what waits, for ever outlasting a ClickHouse that is gone, until told to stop."""

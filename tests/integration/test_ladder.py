@@ -13,8 +13,8 @@ from tests.integration.ladder_world import DATABASE, LadderWorld
 from tests.integration.running import until
 
 pytestmark = pytest.mark.real
-#: A bound that a test can reach.
-WAITING_ROWS, WAITING_SLATES = 2_000, 20
+#: Bounds that a test can reach.
+WAITING_ROWS, WAITING_SLATES, STOP_SECONDS = 2_000, 20, 12
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,9 @@ def world(
     home = tmp_path_factory.mktemp("ladder")
     own = Settings(home=home)
     link_installed(own, "kafka")
-    bounds = {"PINSTREAM_WAITING_ROWS": str(WAITING_ROWS), "PINSTREAM_WAITING_SLATES": str(WAITING_SLATES)}
-    world = LadderWorld(triton, home, free_base(), bounds)
+    bounds = {"waiting_rows": WAITING_ROWS, "waiting_slates": WAITING_SLATES, "stop_seconds": STOP_SECONDS}
+    environment = {f"PINSTREAM_{name.upper()}": str(bound) for name, bound in bounds.items()}
+    world = LadderWorld(triton, home, free_base(), environment)
     try:
         world.start()
         yield world
@@ -44,6 +45,13 @@ def healthy_again(world: LadderWorld) -> Iterator[None]:
     world.heal()
     world.until_whole()
     world.assert_exact()
+
+
+def assert_rows(world: LadderWorld, triggers: list[int]) -> None:
+    """The slate of each of these events has its row."""
+    ids = ",".join(map(str, triggers))
+    stored = f"SELECT uniqExact(slate) AS n FROM slates WHERE trigger_event IN ({ids})"
+    until("a row for every slate", lambda: int(world.worker.query(stored)["n"][0]) == len(triggers), 60)
 
 
 FAULTS = {
@@ -132,9 +140,7 @@ def test_with_triton_milvus_and_clickhouse_all_gone_feeds_still_come(world: Ladd
     world.assert_exact()
     # More slates than may wait: those beyond the bound were read back from Kafka.
     assert len(triggers) > WAITING_SLATES
-    ids = ",".join(map(str, triggers))
-    stored = f"SELECT uniqExact(slate) AS n FROM slates WHERE trigger_event IN ({ids})"
-    until("a row for every slate", lambda: int(world.worker.query(stored)["n"][0]) == len(triggers), 60)
+    assert_rows(world, triggers)
 
 
 def test_when_too_many_rows_wait_kafka_holds_the_rest(world: LadderWorld) -> None:
@@ -154,10 +160,12 @@ def test_when_too_many_rows_wait_kafka_holds_the_rest(world: LadderWorld) -> Non
 
 def test_it_stops_although_clickhouse_is_gone_and_nothing_is_lost(world: LadderWorld) -> None:
     world.clickhouse.kill()
-    world.slates(world.act(10))
+    triggers = world.act(WAITING_SLATES + 5)
+    world.slates(triggers)
     began = time.monotonic()
     assert world.worker.stop() == 0
     print(f"stopped after {time.monotonic() - began:.1f} s")
     assert "they are given up and Kafka delivers them again" in world.worker.log.read_text()
     world.clickhouse.start()
     world.worker.start()
+    assert_rows(world, triggers)
