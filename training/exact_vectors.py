@@ -21,6 +21,10 @@ class ExactVectors:
         self._row = {pin: row for row, pin in enumerate(ids.tolist())}
         self._ids, self._vectors = ids.astype(np.int64), vectors.astype(np.float32)
 
+    def ids(self) -> Ints:
+        """``(n,)``: whose vectors are here."""
+        return self._ids
+
     async def prepare(self, dimension: int) -> None:
         """Nothing to prepare."""
 

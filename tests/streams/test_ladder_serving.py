@@ -5,6 +5,7 @@ A second Triton serves a ranker and an encoder whose answers a file chooses, so 
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -13,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra import supervisor
+from infra import part_checks, supervisor
 from infra import triton as triton_part
 from operators.events import Kind
 from operators.slate.choices import Choices
 from operators.slate.features import NAMES
 from streams.circuit import Resting, State
-from streams.settings import PROJECT, Settings
+from streams.settings import Settings
 from streams.slates import SlateRequest, build_slates
 from streams.stores.milvus import MilvusVectors
 from streams.stores.protocols import StoreUnavailable
@@ -41,7 +42,7 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
         self.mode = Path(args["model_repository"]).parent / "mode"
-        if self.mode.read_text() == "broken":
+        if self.mode.read_text() == "broken" and args["model_name"] == "encoder":
             raise RuntimeError("these weights cannot be read")
 
     def execute(self, requests):
@@ -158,7 +159,7 @@ async def test_a_hung_triton_costs_one_time_out_for_each_rest_and_not_one_for_ea
         assert circuit.opened + circuit.spared == 20, "each slate either waited in vain or did not ask"
         assert circuit.spared >= 10
         proxy.heal()
-        circuit.__init__("triton", rest=0.01)  # as if its rest were over
+        await asyncio.sleep(circuit.rests)
         assert (await slate_of(engine, patient)).degraded == []
         await engine.models.close()
 
@@ -187,18 +188,32 @@ async def test_a_hung_milvus_costs_one_time_out_for_each_rest(milvus_apart, tmp_
         await store.close()
 
 
+async def served(settings: Settings) -> dict[str, str]:
+    models = TritonModels(settings)
+    try:
+        return await models.versions()
+    finally:
+        await models.close()
+
+
 def test_up_says_which_model_does_not_load(wrong: WrongTriton, tmp_path: Path, monkeypatch) -> None:
     settings = replace(Settings.load({}), home=tmp_path, port_base=free_base())
     link_installed(settings, "triton")
     models = tmp_path / "models"
     shutil.copytree(wrong.folder, models)
     (models / "mode").write_text("broken")
-    shutil.copytree(PROJECT / "model_repo" / "ranker", models / "ranker", dirs_exist_ok=True)
     monkeypatch.setattr(triton_part, "MODELS", models)
     try:
         with pytest.raises(supervisor.PartFailed, match=r"(?s)encoder.*these weights cannot be read"):
             supervisor.up(settings, lambda _: None, names=["triton"])
-        # What loads serves all the same.
-        assert supervisor.status(settings, ["triton"])[0].pid is not None
+        # What loads serves all the same, and doctor knows the difference.
+        assert asyncio.run(served(settings)) == {"ranker": "1"}
+        finding = asyncio.run(part_checks.triton(settings))
+        assert finding.state == "wrong" and "does not serve encoder" in finding.sentence
+        shutil.rmtree(models / "encoder")
+        assert asyncio.run(part_checks.triton(settings)).state == "good"
+        shutil.copytree(models / "ranker" / "1", models / "ranker" / "2")
+        finding = asyncio.run(part_checks.triton(settings))
+        assert finding.state == "wrong" and "ranker 1 where model_repo has 2" in finding.sentence
     finally:
         supervisor.down(settings, lambda _: None, names=["triton"])
