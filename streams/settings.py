@@ -46,10 +46,10 @@ class Settings:
     #: ``embedded`` or ``host:port`` of Triton's gRPC endpoint.
     triton: str = EMBEDDED
 
-    #: Engagement rows that may wait in memory for ClickHouse (some 150 bytes each); then the worker reads no further.
+    #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
     waiting_rows: int = 500_000
-    #: Slates whose rows may wait for ClickHouse (some 8 kB each); later ones are read back from Kafka.
-    waiting_slates: int = 20_000
+    #: Slates whose rows may wait for ClickHouse (some 18 kB each); later ones are read back from Kafka.
+    waiting_slates: int = 5_000
     #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
     stop_seconds: float = 20.0
 

@@ -23,8 +23,8 @@ from streams.persist import persist
 from streams.stores.protocols import EventStore
 
 log = logging.getLogger(__name__)
-#: Slates that may wait: some 8 kB each.
-MOST_WAITING = 20_000
+#: Slates that may wait: some 18 kB each.
+MOST_WAITING = 5_000
 #: Slates of one insert, and seconds that the first of them waits for others.
 TOGETHER, WAIT = 500, 0.3
 #: Seconds that are given to what still waits when the worker stops.

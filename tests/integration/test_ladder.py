@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +117,43 @@ def test_a_cut_and_slow_kafka_loses_nothing(world: LadderWorld) -> None:
         world.slates(triggers, 60)
     kafka.delay(0.1)
     world.slates(world.act(5), 60)
+
+
+def test_a_batch_that_cannot_be_read_holds_up_its_partition_alone_and_is_told(world: LadderWorld) -> None:
+    """A byte of the broker's file is flipped before the worker has fetched it, and later flipped back."""
+    files = sorted((world.settings.home / "data" / "kafka" / "data").glob("saves-*/*.log"))
+    assert len(files) == 4
+    sizes = {file: file.stat().st_size for file in files}
+    assert world.worker.process is not None
+    world.worker.process.send_signal(signal.SIGSTOP)
+    triggers = world.act()
+    (grown,) = (file for file in files if file.stat().st_size > sizes[file])
+    flip_last_byte(grown)
+    world.worker.process.send_signal(signal.SIGCONT)
+    partition = f"saves:{grown.parent.name.removeprefix('saves-')}"
+    told = until("/ready names the partition", lambda: world.ready()["corrupt"], 30)
+    assert list(told) == [partition] and "CRC" in told[partition]
+    assert world.metric('pinstream_corrupt_partitions{topic="saves"}') == 1
+    # Pinners of other partitions have their slates meanwhile.
+    until("somebody else has a slate", lambda: comes(world, world.act()), 60)
+    flip_last_byte(grown)
+    world.slates(triggers, 30)
+    until("/ready names it no more", lambda: not world.ready()["corrupt"], 30)
+
+
+def flip_last_byte(file: Path) -> None:
+    with file.open("r+b") as log:
+        log.seek(-1, os.SEEK_END)
+        last = log.read(1)[0]
+        log.seek(-1, os.SEEK_END)
+        log.write(bytes([last ^ 0xFF]))
+
+
+def comes(world: LadderWorld, triggers: list[int]) -> bool:
+    """Do slates come soon?"""
+    with suppress(AssertionError):
+        return bool(world.slates(triggers, 3))
+    return False
 
 
 def test_without_kafka_feeds_are_still_answered_over_http(world: LadderWorld) -> None:
