@@ -22,7 +22,7 @@ RUNG_NAMES: tuple[Rung, ...] = get_args(Rung)
 #: The ladder, best rung first: a rung holds when all of its parts are there.
 RUNGS: tuple[tuple[Rung, frozenset[str]], ...] = (
     ("whole", frozenset({"clickhouse", "kafka", "milvus", "triton"})),
-    ("unranked", frozenset({"clickhouse", "kafka", "milvus"})),  # popularity order; no new pins understood
+    ("unranked", frozenset({"clickhouse", "kafka", "milvus"})),  # order by sources and quality; no new pins
     ("no-neighbours", frozenset({"clickhouse", "kafka"})),  # feeds and related pins without visual neighbours
     ("memory", frozenset()),  # feeds from hot state; events wait in Kafka, nothing is counted
 )

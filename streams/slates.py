@@ -25,7 +25,7 @@ from operators.slate.filters import Question, apply
 from operators.slate.ordering import order
 from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
-from operators.slate.utility import popularity, utility
+from operators.slate.utility import unranked, utility
 from streams.engine import Engine
 from streams.slate_choices import choices_of
 from streams.slate_signals import ask_of, joined, signals
@@ -92,7 +92,7 @@ async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices
         probabilities, models = await _ranked(engine, features(known), choices, stages)
         parts = _parts(drafts)
         if probabilities is None:
-            scores = [popularity(known.quality[part], known.scores[part]) for part in parts]
+            scores = [unranked(known.quality[part], known.scores[part]) for part in parts]
         else:
             scores = [utility(probabilities[part], choices.weights) for part in parts]
     with stages.stage("ordering", filters.went_out) as ordering:

@@ -26,7 +26,7 @@ class Probabilities(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One place. ``score`` is the utility; without a ranker it is popularity and ``probabilities`` is null."""
+    """One place. ``score`` is the utility; without a ranker ``probabilities`` is null and it is from ``unranked``."""
 
     pin: int
     score: float

@@ -41,6 +41,6 @@ def test_a_slate_is_named_by_pinner_and_trigger():
 
 def test_why_a_pin_is_there_or_not():
     assert "Place 1 of 2" in explain(SLATE, 3) and "visual" in explain(SLATE, 3) and "25.0%" in explain(SLATE, 3)
-    assert "popularity" in explain(SLATE, 4)
+    assert "ranker did not answer" in explain(SLATE, 4)
     assert "shown to the pinner before" in explain(SLATE, 8)
     assert "no source" in explain(SLATE, 99)
