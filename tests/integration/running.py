@@ -91,6 +91,10 @@ class Worker:
         """Ask the session's ClickHouse."""
         return self._asked(lambda store: store.query(sql))
 
+    def command(self, sql: str) -> None:
+        """Have the session's ClickHouse do something."""
+        self._asked(lambda store: store.command(sql))
+
     def differing(self) -> list[Comparison]:
         """The sums that a recount of the raw rows contradicts."""
         return [table for table in self._asked(recount) if not table.equal]

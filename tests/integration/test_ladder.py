@@ -199,6 +199,17 @@ def test_when_too_many_rows_wait_kafka_holds_the_rest(world: LadderWorld) -> Non
     world.assert_exact(120)
 
 
+def test_a_clickhouse_that_refuses_a_statement_stops_the_worker_and_nothing_is_lost(world: LadderWorld) -> None:
+    world.worker.command("DETACH TABLE slates")
+    world.act(3)
+    process = world.worker.process
+    assert process is not None
+    until("the worker ends by itself", lambda: process.poll() is not None, 60)
+    assert "slates" in world.worker.log.read_text()[-20_000:]
+    world.worker.command("ATTACH TABLE slates")
+    world.worker.start()
+
+
 def test_it_stops_although_clickhouse_is_gone_and_nothing_is_lost(world: LadderWorld) -> None:
     world.clickhouse.kill()
     triggers = world.act(WAITING_SLATES + 5)
