@@ -24,6 +24,7 @@ from operators.batch import Engagement, Source
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.slate.choices import Choices
 from operators.slate.features import NAMES
+from streams.circuit import Circuit
 from streams.engine import Engine
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -44,6 +45,7 @@ class FixedRanker:
     """One matrix product in this process in place of Triton: not a model, only its shape."""
 
     def __init__(self) -> None:
+        self.circuit = Circuit("triton")
         self._weights = np.random.default_rng(1).normal(0, 0.2, (len(NAMES), 4)).astype(np.float32)
 
     async def rank(self, features: np.ndarray) -> np.ndarray:

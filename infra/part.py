@@ -21,6 +21,8 @@ class Part:
     address: str
     #: True once it answers. Never raises.
     ready: Callable[[], bool]
+    #: What is wrong although it answers, for people; empty when nothing is. Asked once it is ready.
+    complaint: Callable[[], str] = lambda: ""
     environment: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     #: Seconds to become ready, and to stop after SIGTERM before SIGKILL.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pymilvus import MilvusClient, MilvusException
@@ -11,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 from infra import supervisor, topics
 from infra.finding import Finding, good, wrong
 from infra.migrate import SQL
-from infra.triton import models
+from infra.triton import models, newest
 from streams.settings import EMBEDDED, Settings
 from streams.stores.clickhouse import ClickHouseError, open_event_store
 from streams.stores.protocols import StoreUnavailable
@@ -80,18 +83,34 @@ async def milvus(settings: Settings) -> Finding:
 
 
 async def triton(settings: Settings) -> Finding:
-    """Triton answers and every model of ``model_repo/`` is ready."""
+    """Triton answers and serves every model of ``model_repo/`` in its newest version."""
     client = triton_grpc.InferenceServerClient(settings.triton_grpc)
     try:
         version = client.get_server_metadata(client_timeout=TIMEOUT_SECONDS).version
-        idle = [model for model in models() if not client.is_model_ready(model, client_timeout=TIMEOUT_SECONDS)]
+        index: Any = client.get_model_repository_index(client_timeout=TIMEOUT_SECONDS)
     except InferenceServerException as error:
         return _gone(settings, "triton", settings.triton_grpc, error)
     finally:
         client.close()
-    if idle:
+    return _serving(settings, version, [(one.name, one.version) for one in index.models if one.state == "READY"])
+
+
+def _serving(settings: Settings, version: str, ready: Iterable[tuple[str, str]]) -> Finding:
+    served: dict[str, set[str]] = {}
+    for model, its_version in ready:
+        served.setdefault(model, set()).add(its_version)
+    if idle := [model for model in models() if model not in served]:
         return wrong("triton", f"Triton {version} does not serve {', '.join(idle)}.", _see_log(settings, "triton"))
-    return good("triton", f"Triton {version} serves {', '.join(models())}.")
+    old = [
+        f"{model} {', '.join(sorted(served[model]))} where model_repo has {newest(model)}"
+        for model in models()
+        if newest(model) not in served[model]
+    ]
+    if old:
+        fix = "pinstream down && pinstream up" if settings.triton == EMBEDDED else "deploy model_repo to it again"
+        return wrong("triton", f"Triton {version} serves {'; '.join(old)}.", fix)
+    names = ", ".join(f"{model} {newest(model)}" for model in models())
+    return good("triton", f"Triton {version} serves {names}.")
 
 
 def _gone(settings: Settings, name: str, address: str, error: Exception) -> Finding:

@@ -73,7 +73,8 @@ def up(settings: Settings, say: Say = print, names: Sequence[str] | None = None)
     """Install, start and wait for the embedded parts, those that run already left alone.
 
     Raises:
-        PartFailed: a part died or did not become ready; the others stay up, so a second ``up`` completes the work.
+        PartFailed: a part died, did not become ready or lacks something; the others stay up, so a second ``up``
+            completes the work.
     """
     chosen = embedded(settings) if names is None else list(names)
     with _one_at_a_time(settings), ThreadPoolExecutor(max(1, len(chosen))) as pool:
@@ -121,6 +122,8 @@ def _up_one(settings: Settings, name: str, say: Say) -> None:
     else:
         part = module.part(settings)
     _wait_until_ready(settings, part, running, say)
+    if complaint := part.complaint():
+        raise PartFailed(f"{name} runs at {part.address}, but {complaint}\nIts log: {log_of(settings, name)}")
     say(f"{name}: ready at {part.address}")
 
 

@@ -1,11 +1,12 @@
 """Triton: the real ``tritonserver`` of the nvidia-pytriton wheel, serving the folders of ``model_repo/``.
 
 The wheel's Python backend runs each model in a process of its own, with the libraries of ``.venv-models``.
-A model that is broken is reported in the log and left out; the others serve.
+A model that is broken is left out and the others serve; ``pinstream up`` says which, and why.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from http.client import HTTPException
@@ -45,6 +46,7 @@ def part(settings: Settings) -> Part:
         ports=names,
         address=f"{settings.triton_grpc} (gRPC), {http} (HTTP)",
         ready=lambda: _answers(f"{http}/v2/health/ready"),
+        complaint=lambda: _complaint(http),
         environment={
             "PINSTREAM_WEIGHTS": str(settings.home / "weights"),
             # The backend embeds Python in isolated mode: it finds its libraries by the first python3 on PATH alone.
@@ -75,6 +77,26 @@ def install(settings: Settings, say: Say) -> None:
 def models() -> list[str]:
     """The models in ``model_repo/``: each folder with a ``config.pbtxt``."""
     return sorted(config.parent.name for config in MODELS.glob("*/config.pbtxt"))
+
+
+def newest(model: str) -> str:
+    """The newest version of a model in ``model_repo/``, which is the one that Triton serves after a start."""
+    versions = (int(folder.name) for folder in (MODELS / model).iterdir() if folder.name.isdigit())
+    return str(max(versions, default=0))
+
+
+def _complaint(http: str) -> str:
+    """Which models do not serve, each with Triton's own reason."""
+    try:
+        # An empty object: Triton lists every model with its state.
+        with urlopen(f"{http}/v2/repository/index", data=b"{}", timeout=5) as answer:  # noqa: S310
+            index = json.load(answer)
+    except (OSError, HTTPException, ValueError) as error:
+        return f"it does not say which models serve: {error}"
+    serving = {model["name"] for model in index if model.get("state") == "READY"}
+    reasons = {model["name"]: model.get("reason", "") for model in index if model["name"] not in serving}
+    failed = [name for name in models() if name not in serving]
+    return "; ".join(f"{name} does not serve: {reasons.get(name) or 'it is not loaded'}" for name in failed)
 
 
 def _backends(settings: Settings) -> Path:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -20,6 +22,7 @@ from streams import opening
 from streams.agents import catalogue, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
 from streams.engine import Engine
+from streams.ladder import Ladder
 from streams.persist import persist
 from streams.settings import Settings
 from streams.tail import Tail
@@ -28,8 +31,10 @@ from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
 log = logging.getLogger(__name__)
 #: Seconds between looks at what other workers wrote.
 FOLLOW_SECONDS = 0.5
-#: Seconds between looks at how far this worker is behind.
-LAG_SECONDS = 2.0
+#: Seconds between looks at how far this worker is behind, and at which parts answer.
+LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
+#: After this share of ``stop_seconds`` a stop no longer waits for what is not stored.
+GIVE_UP_SHARE = 0.5
 
 
 class Reading(NamedTuple):
@@ -74,10 +79,46 @@ class PinStream(faust.App):
         gc.set_threshold(200_000, 50, 1000)
         await super().on_start()
 
+    async def stop(self) -> None:
+        """Stop within ``settings.stop_seconds``, whatever part is gone."""
+        # A thread, as the loop itself may be held up; it stays until the process is gone.
+        timer = threading.Timer(settings.stop_seconds, _end)
+        timer.daemon = True
+        timer.start()
+        await super().stop()
+
+    async def _stop_consumer(self) -> None:
+        giving_up = asyncio.create_task(self._give_up())
+        try:
+            await super()._stop_consumer()
+        finally:
+            giving_up.cancel()
+
+    async def _give_up(self) -> None:
+        """Faust waits until all that was taken is stored. That is not for ever: what is not committed comes again."""
+        seconds = settings.stop_seconds * GIVE_UP_SHARE
+        await asyncio.sleep(seconds)
+        unstored = cast(Any, self.consumer)._unacked_messages
+        lost = {(message.tp.topic, message.tp.partition) for message in unstored}
+        log.error(
+            "after %g s %d batches of %s are not stored: they are given up and Kafka delivers them again",
+            seconds, len(unstored), ", ".join(sorted({topic for topic, _ in lost})),
+        )  # fmt: skip
+        self.engine.writer.give_up(lost)
+        unstored.clear()
+
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
         if hasattr(self, "engine"):
             await opening.close_engine(self.engine)
+
+
+def _end() -> None:
+    log.critical(
+        "not stopped after %g s: the process ends now, and the next start reads on from the ledger",
+        settings.stop_seconds,
+    )
+    os._exit(1)
 
 
 def _broker(settings: Settings) -> str:
@@ -160,7 +201,16 @@ async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
         )
 
 
+async def _take_up(_app: Any, assigned: set[TP], **_: Any) -> None:
+    """Read the ledger before the first record comes: a slate must not wait for a ClickHouse that has gone since."""
+    for tp in assigned:
+        if tp.topic in ENGAGEMENT_TOPICS:
+            last = partial(app.engine.ledger.last, (tp.topic, tp.partition))
+            app.add_future(persist("reading the ledger", last, app.engine.metrics))
+
+
 cast(Any, app.on_partitions_revoked).connect(_forget)
+cast(Any, app.on_partitions_assigned).connect(_take_up)
 
 
 @app.service
@@ -170,6 +220,15 @@ class Writer(Service):
     @Service.task
     async def _write(self) -> None:
         await app.engine.writer.run(lambda: self.should_stop)
+
+
+@app.service
+class Slates(Service):
+    """Writes rows of slates to ClickHouse, beside the feeds."""
+
+    @Service.task
+    async def _write(self) -> None:
+        await app.engine.slate_writer.run(lambda: self.should_stop)
 
 
 @app.service
@@ -202,8 +261,23 @@ class Lag(Service):
                 end, read = cast("int | None", app.consumer.highwater(tp)), app.read.get(tp)
                 if tp.topic in behind and end is not None and read is not None:
                     behind[tp.topic] += max(0, end - read)
+            corrupt = cast(BatchTransport, app.transport).corrupt
+            app.engine.corrupt = {f"{tp.topic}:{tp.partition}": why for tp, why in corrupt.items()}
             for topic, events in behind.items():
                 app.engine.metrics.lag(topic, events)
+                app.engine.metrics.corrupt(topic, sum(tp.topic == topic for tp in corrupt))
+
+
+@app.service
+class Watch(Service):
+    """Asks every part, so that metrics tell the rung of the ladder also while nobody asks."""
+
+    @Service.task
+    async def _look(self) -> None:
+        ladder = Ladder(app.engine)
+        while not self.should_stop:
+            await ladder.look()
+            await self.sleep(LADDER_SECONDS)
 
 
 @app.service

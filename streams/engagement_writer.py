@@ -43,13 +43,18 @@ class _Waiting(NamedTuple):
 class EngagementWriter:
     """One for each worker: blocks go in one after the other, so that a crash can cut off only the last."""
 
-    def __init__(self, events: EventStore, metrics: Metrics) -> None:
-        self._events, self._metrics = events, metrics
+    def __init__(self, events: EventStore, metrics: Metrics, most_waiting: int = MOST_WAITING) -> None:
+        self._events, self._metrics, self._most_waiting = events, metrics, most_waiting
         self._waiting: deque[_Waiting] = deque()
         self._newest: dict[Partition, asyncio.Future[None]] = {}
         self._rows = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait or are being written."""
+        return self._rows
 
     async def room(self) -> None:
         """Wait while too many rows do."""
@@ -124,7 +129,8 @@ class EngagementWriter:
 
     def _count(self, rows: int) -> None:
         self._rows += rows
-        if self._rows < MOST_WAITING:
+        self._metrics.waiting("engagement", self._rows)
+        if self._rows < self._most_waiting:
             self._has_room.set()
         else:
             self._has_room.clear()

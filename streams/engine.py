@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streams.ledger import Ledger
     from streams.metrics import Metrics
     from streams.settings import Settings
+    from streams.slate_writer import SlateWriter
     from streams.state import HotState
     from streams.stores.protocols import EventStore, Models, VectorStore
     from streams.tail import Folded
@@ -49,6 +50,9 @@ class Engine:
     erased: Erased
     ledger: Ledger
     writer: EngagementWriter
+    slate_writer: SlateWriter
     schedule: FeedSchedule
     vector_cache: VectorCache
+    #: Partitions (``topic:partition``) that stand still, and why their next batch cannot be read.
+    corrupt: dict[str, str] = field(default_factory=dict[str, str])
     pace: Pace = field(default_factory=Pace)

@@ -23,14 +23,20 @@ class Ledger:
         self._events = events
         self._last: dict[Partition, int] = {}
         self._locks: dict[Partition, asyncio.Lock] = {}
+        #: How often each was forgotten.
+        self._forgotten: dict[Partition, int] = {}
 
     async def last(self, partition: Partition) -> int:
         """The last offset that is taken; -1 for none. Asks ClickHouse once per assignment; raises as it does."""
         async with self._locks.setdefault(partition, asyncio.Lock()):
-            if partition not in self._last:
-                stored = await complete_last_blocks(self._events, [partition])
-                self._last[partition] = stored.get(partition, -1)
-        return self._last[partition]
+            if partition in self._last:
+                return self._last[partition]
+            forgotten = self._forgotten.get(partition, 0)
+            stored = (await complete_last_blocks(self._events, [partition])).get(partition, -1)
+            # What was asked before the partition went away says nothing about it when it comes back.
+            if forgotten == self._forgotten.get(partition, 0):
+                self._last[partition] = stored
+            return stored
 
     def holds(self, partition: Partition) -> bool:
         """Is the partition still this worker's?"""
@@ -44,3 +50,4 @@ class Ledger:
         """These partitions are another worker's now."""
         for partition in partitions:
             self._last.pop(partition, None)
+            self._forgotten[partition] = self._forgotten.get(partition, 0) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 
 from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
@@ -15,6 +16,8 @@ from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs
 from streams.persist import persist
 from streams.settings import Settings
+from streams.slate_refill import read_back
+from streams.slate_writer import SlateWriter
 from streams.state import HotState
 from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus import MilvusVectors
@@ -36,7 +39,10 @@ async def open_engine(settings: Settings) -> Engine:
     await asyncio.to_thread(warm_up)
     metrics = Metrics()
     events = open_event_store(settings)
-    vectors = MilvusVectors(settings)
+    vectors, models = MilvusVectors(settings), TritonModels(settings)
+    for circuit in (vectors.circuit, models.circuit):
+        metrics.circuit(circuit)
+        circuit.on_change = metrics.circuit
     folded = await persist("opening ClickHouse", lambda: Folded.load(events), metrics)
     state = await persist("rebuilding memory", lambda: _state(events), metrics)
     erased = Erased()
@@ -46,18 +52,20 @@ async def open_engine(settings: Settings) -> Engine:
         metrics=metrics,
         events=events,
         vectors=vectors,
-        models=TritonModels(settings),
+        models=models,
         outputs=KafkaOutputs(settings),
         state=state,
         folded=folded,
         erased=erased,
         ledger=Ledger(events),
-        writer=EngagementWriter(events, metrics),
+        writer=EngagementWriter(events, metrics, settings.waiting_rows),
+        slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings), settings.waiting_slates),
         # Made together, slates share calls to Milvus and Triton, but each waits for the slowest: eight is 150 ms.
         schedule=FeedSchedule(batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
     await _resume(engine)
+    await persist("looking for slates without rows", partial(_missed, engine), metrics)
     return engine
 
 
@@ -69,10 +77,22 @@ async def _state(events: EventStore) -> HotState:
 
 async def close_engine(engine: Engine) -> None:
     """Flush what was sent, and leave every part."""
+    await engine.slate_writer.finish()
     await engine.outputs.close()
     for part in (engine.models, engine.vectors, engine.events):
         with suppress(StoreUnavailable, asyncio.TimeoutError):
             await part.close()
+
+
+async def _missed(engine: Engine) -> None:
+    """What was emitted and had no rows yet when the last worker ended is read back from Kafka."""
+    now = int(time.time() * 1000)
+    since = now - RESUME_MINUTES * 60_000
+    rows = await engine.events.query(
+        "SELECT max(emitted) AS last FROM slates WHERE emitted > {since:Int64}", {"since": since}
+    )
+    last = int(rows["last"][0]) if rows else 0
+    engine.slate_writer.missed(max(last, since), now)
 
 
 async def _resume(engine: Engine) -> None:

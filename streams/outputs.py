@@ -83,3 +83,21 @@ class KafkaOutputs:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._producer.flush, self.FLUSH_SECONDS)
+
+
+async def reach(bootstrap: str) -> None:
+    """Is there a broker at all? Asked before an event is taken, so that a caller is told at once.
+
+    Raises StoreUnavailable unless one of the brokers (``host:port,host:port``) accepts a connection.
+    """
+    reason = "no broker is named"
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except (OSError, ValueError) as error:
+            reason = str(error)
+            continue
+        writer.close()
+        return
+    raise StoreUnavailable("kafka", reason, retry_after=5.0)

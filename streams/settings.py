@@ -46,6 +46,13 @@ class Settings:
     #: ``embedded`` or ``host:port`` of Triton's gRPC endpoint.
     triton: str = EMBEDDED
 
+    #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
+    waiting_rows: int = 500_000
+    #: Slates whose rows may wait for ClickHouse (some 18 kB each); later ones are read back from Kafka.
+    waiting_slates: int = 5_000
+    #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
+    stop_seconds: float = 20.0
+
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
     image_folders: str = "examples"

@@ -97,6 +97,8 @@ async def followed(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
 
 
 SOURCES: Mapping[str, Source] = {source.__name__: source for source in (visual, boards, trending, fresh, followed)}
+#: The others ask memory alone.
+ASK_MILVUS = frozenset({"visual"})
 
 
 def freshness(created: Ints, now: int) -> Floats:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from operators.slate.slate import Stage
+from streams.circuit import Circuit, Resting
 from streams.metrics import Metrics
 from streams.stores.protocols import StoreUnavailable
 
@@ -54,10 +55,11 @@ class Stages:
             for each in self._counts
         ]
 
-    async def within(self, name: str, seconds: float, work: Awaitable[T]) -> T | None:
+    async def within(self, name: str, seconds: float, work: Awaitable[T], circuit: Circuit | None = None) -> T | None:
         """The result of ``work``, or None with ``name`` in :attr:`degraded` when it fails or takes too long.
 
-        Work that takes too long goes on by itself, so that e.g. vectors arrive in time for the next slate.
+        Work that takes too long goes on by itself, so that e.g. vectors arrive in time for the next slate. The
+        ``circuit`` of the part that it asks is told, so that the next slates need not wait.
         """
         task = asyncio.ensure_future(work)
         await asyncio.wait([task], timeout=seconds)
@@ -65,10 +67,15 @@ class Stages:
             await asyncio.sleep(0)  # an answer that came while this worker was busy is not late
         if not task.done():
             task.add_done_callback(_finished_late)
+            if circuit is not None:
+                circuit.too_slow()
             self._leave_out(name, f"no answer in {seconds * 1000:.0f} ms")
             return None
         try:
             return task.result()
+        except Resting:
+            # Told when it began to rest; a line for every slate would hide all others.
+            self._leave_out(name)
         except StoreUnavailable as gone:
             self._metrics.store_error(gone.part)
             self._leave_out(name, str(gone))
@@ -77,10 +84,11 @@ class Stages:
             self._leave_out(name, "failed")
         return None
 
-    def _leave_out(self, name: str, why: str) -> None:
+    def _leave_out(self, name: str, why: str = "") -> None:
         if name not in self.degraded:
             self.degraded.append(name)
-            log.warning("slates without %s: %s", name, why)
+            if why:
+                log.warning("slates without %s: %s", name, why)
 
 
 def _finished_late(task: asyncio.Future[Any]) -> None:

@@ -25,11 +25,11 @@ from operators.slate.filters import Question, apply
 from operators.slate.ordering import order
 from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
-from operators.slate.utility import popularity, utility
+from operators.slate.utility import unranked, utility
 from streams.engine import Engine
 from streams.slate_choices import choices_of
 from streams.slate_signals import ask_of, joined, signals
-from streams.slate_sources import SOURCES, Ask
+from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
 from streams.slate_stages import Stages
 from streams.vector_cache import Vectors
 
@@ -85,13 +85,14 @@ async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices
         filters.went_out = [len(draft.candidates) for draft in drafts]
     with stages.stage("features", filters.went_out):
         everything = np.concatenate([draft.candidates.pins for draft in drafts])
-        await stages.within("vectors", choices.vectors_seconds, engine.vector_cache.load(everything))
+        loading = engine.vector_cache.load(everything)
+        await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
         known = joined(await _in_turns(partial(_signals, engine), drafts))
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, features(known), choices, stages)
         parts = _parts(drafts)
         if probabilities is None:
-            scores = [popularity(known.quality[part], known.scores[part]) for part in parts]
+            scores = [unranked(known.quality[part], known.scores[part]) for part in parts]
         else:
             scores = [utility(probabilities[part], choices.weights) for part in parts]
     with stages.stage("ordering", filters.went_out) as ordering:
@@ -109,7 +110,8 @@ async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices
 async def _asks(engine: Engine, requests: Sequence[SlateRequest], choices: Choices, stages: Stages) -> list[Ask]:
     """The latest saves of each pinner, with their vectors."""
     latest = np.concatenate([engine.state.recent.saved(request.pinner, SAVES).pins for request in requests])
-    await stages.within("vectors", choices.vectors_seconds, engine.vector_cache.load(latest))
+    loading = engine.vector_cache.load(latest)
+    await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
     return [ask_of(engine.state, engine.vector_cache, each.pinner, each.now, choices) for each in requests]
 
 
@@ -117,7 +119,12 @@ async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: 
     """Every source at once, each within its time; one that fails is named and left out."""
     answers = await asyncio.gather(
         *(
-            stages.within(f"source.{name}", choices.source_seconds, source(engine, asks))
+            stages.within(
+                f"source.{name}",
+                choices.source_seconds,
+                source(engine, asks),
+                engine.vectors.circuit if name in ASK_MILVUS else None,
+            )
             for name, source in SOURCES.items()
         )
     )
@@ -179,9 +186,12 @@ async def _ranked(
     """Probabilities and the versions that gave them; None when the ranker does not answer in time."""
     if not len(table):
         return np.empty((0, 4), np.float32), {}
-    answer = await stages.within(
-        "ranker", choices.rank_seconds, asyncio.gather(engine.models.rank(table), engine.models.versions())
-    )
+
+    async def ask() -> tuple[Floats, dict[str, str]]:
+        # One after the other: while the ranker rests, nothing is asked at all.
+        return await engine.models.rank(table), await engine.models.versions()
+
+    answer = await stages.within("ranker", choices.rank_seconds, ask(), engine.models.circuit)
     if answer is None:
         return None, {}
     probabilities, versions = answer
@@ -246,6 +256,7 @@ def _slate(
         now=request.now,
         trigger_logged=request.trigger_logged,
         emitted=emitted,
+        freshness_ms=emitted - request.trigger_logged,
         items=items,
         models=models,
         degraded=list(stages.degraded),

@@ -41,7 +41,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     mine = replace(
         Settings.load({}),
         home=tmp_path_factory.mktemp("pinstream"),
-        port_base=_free_base(),
+        port_base=free_base(),
         group=f"tests-{os.getpid()}",
     )
     yield mine
@@ -114,17 +114,22 @@ def shared_data() -> Path:
 
 
 def _start(settings: Settings, part: str) -> Settings:
-    installed = Settings.load().home
-    supervisor.install(replace(settings, home=installed), [part])
-    for folder in installed.iterdir():
-        link = settings.home / folder.name
-        if folder.is_dir() and folder.name not in OWN_FOLDERS and not link.exists():
-            link.symlink_to(folder)
+    link_installed(settings, part)
     supervisor.up(settings, names=[part])
     return settings
 
 
-def _free_base() -> int:
+def link_installed(settings: Settings, *parts: str) -> None:
+    """Let a home find what these parts need, where set-up put it."""
+    installed = Settings.load().home
+    supervisor.install(replace(settings, home=installed), parts)
+    for folder in installed.iterdir():
+        link = settings.home / folder.name
+        if folder.is_dir() and folder.name not in OWN_FOLDERS and not link.exists():
+            link.symlink_to(folder)
+
+
+def free_base() -> int:
     """A port base whose every port is free now; chosen at random, as other sessions may choose at this moment."""
     bases = list(TEST_PORTS)
     random.shuffle(bases)

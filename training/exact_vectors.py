@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from streams.circuit import Circuit
 from streams.stores.protocols import Columns, Neighbours
 
 Floats = NDArray[np.float32]
@@ -16,8 +17,13 @@ class ExactVectors:
 
     def __init__(self, ids: Ints, vectors: Floats) -> None:
         """``ids`` ``(n,)``, each once; ``vectors`` ``(n, d)``, L2-normalised."""
+        self.circuit = Circuit("milvus")
         self._row = {pin: row for row, pin in enumerate(ids.tolist())}
         self._ids, self._vectors = ids.astype(np.int64), vectors.astype(np.float32)
+
+    def ids(self) -> Ints:
+        """``(n,)``: whose vectors are here."""
+        return self._ids
 
     async def prepare(self, dimension: int) -> None:
         """Nothing to prepare."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from infra.grafana import engagement, events, feeds, freshness, parts, quality
+from infra.grafana import engagement, events, feeds, freshness, ladder, parts, quality
 
 FOLDER = Path(__file__).with_name("dashboards")
 DASHBOARDS = {
@@ -17,6 +17,7 @@ DASHBOARDS = {
     "quality": quality.build,
     "feeds": feeds.build,
     "parts": parts.build,
+    "ladder": ladder.build,
 }
 
 

@@ -18,6 +18,12 @@ def build() -> Dashboard:
             number("p99", "99th percentile; promised below 1 s.", Seconds, p(0.99, name)),
             number("Median", "Half of the slates are faster.", Seconds, p(0.5, name)),
             number(
+                "Within 250 ms",
+                "Share of slates; 99 % is the promise at 2,000 events a second.",
+                PercentUnit,
+                f'sum(rate({name}_bucket{{le="0.25"}}[$__rate_interval])) / sum(rate({name}_count[$__rate_interval]))',
+            ),
+            number(
                 "Within a second",
                 "Share of slates.",
                 PercentUnit,

@@ -29,7 +29,7 @@ def _placed(slate: Slate, place: int, item: Item) -> str:
     sources = ", ".join(f"{name} ({score:.3g})" for name, score in item.sources.items()) or "fallback"
     how = f"Place {place + 1} of {len(slate.items)}, score {item.score:.4g}, from {sources}."
     if item.probabilities is None:
-        return f"{how} Ordered by popularity, because the ranker did not answer."
+        return f"{how} Ordered by its sources and quality, because the ranker did not answer."
     p = item.probabilities
     return (
         f"{how} Expected: save {p.save:.1%}, closeup {p.closeup:.1%}, click {p.outbound_click:.1%}, hide {p.hide:.1%}."

@@ -26,7 +26,7 @@ class Probabilities(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One place. ``score`` is the utility; without a ranker it is popularity and ``probabilities`` is null."""
+    """One place. ``score`` is the utility; without a ranker ``probabilities`` is null and it is from ``unranked``."""
 
     pin: int
     score: float
@@ -42,9 +42,11 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     trigger_event: int
     #: Stream time that the slate was made for.
     now: int
-    #: Kafka's timestamp of the trigger, and the clock when the slate was done: the difference is its freshness.
+    #: Kafka's timestamp of the trigger, and the clock when the slate was done.
     trigger_logged: int
     emitted: int
+    #: How old the trigger was when the slate was done: ``emitted - trigger_logged``.
+    freshness_ms: int = 0
     items: list[Item]
     #: Model → version that scored.
     models: dict[str, str] = {}
@@ -57,11 +59,6 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     #: Filter → how many candidates it dropped, and some of them by name.
     dropped: dict[str, int] = {}
     dropped_pins: dict[str, list[int]] = {}
-
-    @property
-    def freshness_ms(self) -> int:
-        """How long after the trigger reached Kafka the slate was done."""
-        return self.emitted - self.trigger_logged
 
 
 _ENCODER = msgspec.json.Encoder()

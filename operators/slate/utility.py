@@ -9,10 +9,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from operators.slate.candidates import Floats
+from operators.fusion import SMOOTHING
+from operators.slate.candidates import PERSONAL, SOURCES, Floats
 
 #: The ranker's outputs, in order.
 ACTIONS = ("save", "closeup", "outbound_click", "hide")
+#: Without a ranker: what quality, and sources that are the same for everybody, count beside those that know the pinner.
+QUALITY, GENERAL = 0.5, 0.1
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,18 +32,31 @@ def utility(probabilities: Floats, weights: Weights) -> Floats:
     return probabilities @ np.asarray(msgspec.structs.astuple(weights), np.float32)
 
 
-def popularity(quality: Floats, scores: Floats) -> Floats:
-    """The order without a ranker: quality of the pin times how strongly its sources propose it, ``(n,)`` in 0 … 2.
+def unranked(quality: Floats, scores: Floats) -> Floats:
+    """The order without a ranker, ``(n,)`` in 0 … 1.6: who proposes the pin, and how early, before how good it is.
+
+    Scales of sources have nothing in common, so places count (reciprocal rank fusion, as in ``operators.fusion``).
+    ``docs/degradation.md`` has what it is worth.
 
     Args:
         quality: ``(n,)`` of any scale, NaN where unknown (counts as the middle of those known).
-        scores: ``(n, sources)``, NaN where a source did not propose the pin. Scales differ, so ranks are used.
+        scores: ``(n, sources)`` in the order of ``SOURCES``, NaN where a source did not propose the pin.
     """
-    best = np.zeros(len(quality), np.float32)
+    personal = [name in PERSONAL for name in SOURCES[: scores.shape[1]]]
+    good = np.where(np.isnan(quality), 0.5, _share_below(quality)).astype(np.float32)
+    general = np.logical_not(personal)
+    points = _fused(scores[:, personal]) + QUALITY * good + GENERAL * _fused(scores[:, general])
+    return points.astype(np.float32)
+
+
+def _fused(scores: Floats) -> Floats:
+    """Points for each place in each column, the best pin's made 1; 0 where no source proposes the pin."""
+    points = np.zeros(len(scores), np.float32)
     for column in scores.T:
-        best = np.maximum(best, _share_below(column))
-    known = _share_below(quality)
-    return np.where(np.isnan(quality), np.float32(0.5), known) * (1 + best)
+        known = ~np.isnan(column)
+        places = np.searchsorted(np.sort(-column[known]), -column[known], side="left")
+        points[known] += 1 / (SMOOTHING + 1 + places)
+    return points / points.max() if points.any() else points
 
 
 def _share_below(values: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Slates for pinners who just acted: take who is due, build, emit, keep a row of each."""
+"""Slates for pinners who just acted: take who is due, build, emit. Nothing here waits for ClickHouse."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
-from operators.slate.rows import rows
 from streams.engine import Engine
 from streams.feed_schedule import Due
 from streams.persist import persist
@@ -30,6 +28,7 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
         try:
             await _emit(engine, due)
         except Exception:
+            engine.metrics.failed_slates(len(due))
             log.exception("slates for %s could not be built", [entry.pinner for entry in due])
         await asyncio.sleep(engine.pace.rest(time.monotonic() - began))
 
@@ -44,4 +43,4 @@ async def _emit(engine: Engine, due: list[Due]) -> None:
     engine.metrics.freshness([emitted - entry.logged / 1000 for entry in due])
     for slate in slates:
         engine.metrics.slates(slate.degraded)
-    await persist("writing slates", partial(engine.events.insert, "slates", rows(slates)), engine.metrics)
+    engine.slate_writer.write(slates)

@@ -14,9 +14,9 @@ from operators.batch import Records, Reject, Source
 from operators.decode import decode_engagement, decode_events
 from operators.events import ENGAGEMENT_TOPICS, EVENTS, PinEvent
 from streams.api.answers import answer, known
-from streams.api.kafka import reach
 from streams.api.problems import Problem
 from streams.engine import Engine
+from streams.outputs import reach
 from streams.stores.protocols import StoreUnavailable
 
 #: Most events in one request.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pymilvus import AsyncMilvusClient, DataType, MilvusClient, MilvusException
 from pymilvus.exceptions import ParamError
 
+from streams.circuit import Circuit
 from streams.settings import Settings
 from streams.stores.protocols import Columns, Neighbours, StoreUnavailable
 
@@ -68,6 +69,7 @@ class MilvusVectors:
         self._lite = self._uri.endswith(".db")
         self._client: AsyncMilvusClient | None = None
         self._prepared = 0
+        self.circuit = Circuit("milvus")
 
     async def prepare(self, dimension: int) -> None:
         """Create the collections and indexes that are missing.
@@ -104,38 +106,44 @@ class MilvusVectors:
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         if not len(vectors):
             return Neighbours(ids, scores)
-        found: Any = []
-        async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
-            found = await client.search(
-                collection,
-                data=list(vectors),
-                filter=where,
-                limit=k,
-                search_params={"metric_type": "IP", "params": {} if self._lite else {"ef": max(SMALLEST_EF, k)}},
-                consistency_level=HOT_PATH,
-                timeout=SECONDS_READ,
-            )
-        for query, hits in enumerate(found):
-            for place, hit in enumerate(hits):
-                ids[query, place] = hit.get("id") or hit[key]  # a server calls the key `id`, Lite by its name
-                scores[query, place] = hit["distance"]
+        with self.circuit.call():
+            found: Any = []
+            async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
+                found = await client.search(
+                    collection,
+                    data=list(vectors),
+                    filter=where,
+                    limit=k,
+                    search_params={"metric_type": "IP", "params": {} if self._lite else {"ef": max(SMALLEST_EF, k)}},
+                    consistency_level=HOT_PATH,
+                    timeout=SECONDS_READ,
+                )
+            for query, hits in enumerate(found):
+                for place, hit in enumerate(hits):
+                    ids[query, place] = hit.get("id") or hit[key]  # a server calls the key `id`, Lite by its name
+                    scores[query, place] = hit["distance"]
+            if np.isnan(scores).any():
+                raise StoreUnavailable("milvus", "a search gives scores that are no numbers")
         return Neighbours(ids, scores)
 
     async def fetch(self, collection: str, ids: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
         """Vectors of the ids that exist."""
         key = KEYS[collection]
         vectors: dict[int, NDArray[np.float32]] = {}
-        for some in _slices(ids):
-            rows: Any = []
-            async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
-                rows = await client.query(
-                    collection,
-                    filter=f"{key} in {some}",
-                    output_fields=["vector"],
-                    consistency_level=HOT_PATH,
-                    timeout=SECONDS_READ,
-                )
-            vectors.update({int(row[key]): np.asarray(row["vector"], dtype=np.float32) for row in rows})
+        with self.circuit.call():
+            for some in _slices(ids):
+                rows: Any = []
+                async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
+                    rows = await client.query(
+                        collection,
+                        filter=f"{key} in {some}",
+                        output_fields=["vector"],
+                        consistency_level=HOT_PATH,
+                        timeout=SECONDS_READ,
+                    )
+                vectors.update({int(row[key]): np.asarray(row["vector"], dtype=np.float32) for row in rows})
+            if not all(np.isfinite(vector).all() for vector in vectors.values()):
+                raise StoreUnavailable("milvus", "vectors with entries that are no numbers")
         return vectors
 
     async def delete(self, collection: str, ids: NDArray[np.int64]) -> None:

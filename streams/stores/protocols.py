@@ -7,10 +7,13 @@ raises :class:`StoreUnavailable`; the caller degrades the answer or waits, never
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from streams.circuit import Circuit
 
 
 class Repeated(NamedTuple):
@@ -57,7 +60,12 @@ class Neighbours(NamedTuple):
 
 
 class VectorStore(Protocol):
-    """Milvus, with collections ``pins`` (key ``pin``) and ``objects`` (key ``object``)."""
+    """Milvus, with collections ``pins`` (key ``pin``) and ``objects`` (key ``object``).
+
+    ``search`` and ``fetch`` serve feeds: they go through the circuit, so that a slow part is not waited for each time.
+    """
+
+    circuit: Circuit
 
     async def prepare(self, dimension: int) -> None:
         """Create the collections and indexes that are missing."""
@@ -91,7 +99,9 @@ class Detection(NamedTuple):
 
 
 class Models(Protocol):
-    """Triton."""
+    """Triton. ``rank`` serves feeds: it goes through the circuit."""
+
+    circuit: Circuit
 
     async def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """RGB images ``(height, width, 3)`` of any size → objects of each."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
+from streams.circuit import Circuit
 from streams.images.fitting import Pixels, letterbox, stretch
 from streams.settings import Settings
 from streams.stores.protocols import Detection, StoreUnavailable
@@ -29,6 +30,8 @@ T = TypeVar("T")
 IMAGE_SECONDS, RANK_SECONDS, ASK_SECONDS = 60.0, 2.0, 5.0
 #: Seconds for which a model that failed is not asked again.
 REST_SECONDS = 1.0
+#: Actions that the ranker gives a probability of.
+ACTIONS = 4
 #: Requests in flight for one model: one is computed while the next is on its way.
 IN_FLIGHT = 2
 #: Triton's answers that mean "not now" rather than "not this".
@@ -69,6 +72,7 @@ class TritonModels:
         self._slots: dict[str, asyncio.Semaphore] = {}
         # Resizing lets the interpreter lock go, so that it runs beside the event loop.
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="resize")
+        self.circuit = Circuit("triton")
 
     async def detect(self, images: Sequence[Pixels]) -> list[list[Detection]]:
         """Objects of each image, best first. An image that the model refuses has none."""
@@ -84,13 +88,22 @@ class TritonModels:
 
     async def rank(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, F)`` features → ``(n, 4)`` probabilities, in one request as far as the model's batch allows."""
-        model = await self._model("ranker")
-        starts = range(0, len(features), model.most)
-        try:
-            answers = [await self._infer(model, features[start : start + model.most], RANK_SECONDS) for start in starts]
-        except InferenceServerException as error:
-            raise self._rest(model.name, error) from None
-        return np.concatenate([np.empty((0, 4), np.float32), *(_output(answer, "PROBABILITIES") for answer in answers)])
+        with self.circuit.call():
+            model = await self._model("ranker")
+            starts = range(0, len(features), model.most)
+            parts = [np.empty((0, ACTIONS), np.float32)]
+            try:
+                for start in starts:
+                    some = features[start : start + model.most]
+                    answer = _output(
+                        await self._infer(model, some, RANK_SECONDS), "PROBABILITIES", (len(some), ACTIONS)
+                    )
+                    if not ((answer >= 0) & (answer <= 1)).all():  # false for what is no number, too
+                        raise InferenceServerException("PROBABILITIES are not between 0 and 1")
+                    parts.append(answer)
+            except InferenceServerException as error:
+                raise self._rest(model.name, error) from None
+        return np.concatenate(parts)
 
     async def versions(self) -> dict[str, str]:
         """The newest version of each model that is ready."""
@@ -132,7 +145,7 @@ class TritonModels:
                 raise self._rest(model.name, error) from None
         # Is it the model or an image? A blank one tells; then each image is tried alone, so that one spoils no other.
         try:
-            await self._infer(model, np.zeros((1, *model.shape), np.uint8), IMAGE_SECONDS)
+            await look(model, [np.zeros((*model.shape[:2], 3), np.uint8)])
         except InferenceServerException as error:
             raise self._rest(model.name, error) from None
         if len(images) == 1:
@@ -142,7 +155,12 @@ class TritonModels:
     async def _boxes(self, model: _Model, images: list[Pixels]) -> list[list[Detection]]:
         pixels, frames = await self._thread(letterbox, images, *model.shape[:2])
         answer = await self._infer(model, pixels, IMAGE_SECONDS)
-        boxes, scores, labels = (_output(answer, name) for name in ("BOXES", "SCORES", "LABELS"))
+        n = len(images)
+        scores = _output(answer, "SCORES", (n, None))
+        places = scores.shape[1]
+        boxes, labels = _output(answer, "BOXES", (n, places, 4)), _output(answer, "LABELS", (n, places))
+        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+            raise InferenceServerException("BOXES or SCORES are no numbers")
         return [
             [
                 Detection(label.decode(), score, frame.to_image(box))
@@ -154,7 +172,10 @@ class TritonModels:
 
     async def _vectors(self, model: _Model, images: list[Pixels]) -> list[NDArray[np.float32]]:
         pixels = await self._thread(stretch, images, *model.shape[:2])
-        return list(_output(await self._infer(model, pixels, IMAGE_SECONDS), "VECTORS"))
+        vectors = _output(await self._infer(model, pixels, IMAGE_SECONDS), "VECTORS", (len(images), None))
+        if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=0.01):  # false for what is no number, too
+            raise InferenceServerException("VECTORS are not of length 1")
+        return list(vectors)
 
     async def _infer(self, model: _Model, items: NDArray[Any], seconds: float) -> triton.InferResult:
         given = triton.InferInput(model.input, list(items.shape), model.type)
@@ -196,8 +217,15 @@ class TritonModels:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
-def _output(answer: triton.InferResult, name: str) -> NDArray[Any]:
-    values = answer.as_numpy(name)
+def _output(answer: triton.InferResult, name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """An output of this shape, None for any length. What has another is an answer that cannot be used."""
+    try:
+        values = answer.as_numpy(name)
+    except (ValueError, TypeError) as error:  # fewer bytes than its shape says
+        raise InferenceServerException(f"{name} cannot be read: {error}") from None
     if values is None:
         raise InferenceServerException(f"the model gives no {name}")
+    fits = len(values.shape) == len(shape)
+    if not fits or any(want not in (None, length) for want, length in zip(shape, values.shape, strict=True)):
+        raise InferenceServerException(f"{name} has the shape {values.shape}, not {shape}")
     return values

@@ -74,15 +74,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> Any:
         try:
-            return await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+            records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         except CorruptBatch as failure:
             # To skip it would lose records, to raise would stop the other partitions.
             self.log.error("%s; this partition waits and is tried again in %s s", failure, CORRUPT_RETRY_S)
             tp = aiokafka.TopicPartition(failure.topic, failure.partition)
+            cast(BatchTransport, self.transport).corrupt[TP(*tp)] = str(failure)
             if tp in consumer.assignment():
                 consumer.pause(tp)
                 self.thread_loop.call_later(CORRUPT_RETRY_S, _resume, consumer, tp)
             return {}
+        for tp in records:
+            cast(BatchTransport, self.transport).corrupt.pop(tp, None)
+        return records
 
 
 def _resume(consumer: aiokafka.AIOKafkaConsumer, tp: aiokafka.TopicPartition) -> None:
@@ -165,6 +169,7 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._begun.pop(tp, None)
+            cast(BatchTransport, self.transport).corrupt.pop(tp, None)
 
     async def perform_seek(self) -> None:
         # What was begun before the seek is delivered again, under a new message.
@@ -181,6 +186,11 @@ class BatchTransport(driver.Transport):
     Consumer = BatchConsumer
     #: Topic → the most records of one batch; what a fetch brings beyond that is further batches.
     batch_topics: Mapping[str, int] = MappingProxyType({})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Partitions that stand still because their next batch cannot be read, and why.
+        self.corrupt: dict[TP, str] = {}
 
 
 async def deliveries(

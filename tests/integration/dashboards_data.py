@@ -14,6 +14,8 @@ from prometheus_client import start_http_server
 from pymilvus import MilvusClient
 
 from infra.migrate import migrate
+from streams.circuit import Circuit
+from streams.ladder import RUNG_NAMES
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.stores.clickhouse_http import ClickHouseHTTP
@@ -116,6 +118,8 @@ def working_engine(port: int) -> Iterator[None]:
 
 
 def _work(metrics: Metrics, stop: threading.Event) -> None:
+    resting = Circuit("triton")
+    resting.too_slow()
     while not stop.wait(0.1):
         for topic in ("saves", "clicks"):
             metrics.events(topic, counted=100, duplicate=2, rejected=1)
@@ -131,6 +135,11 @@ def _work(metrics: Metrics, stop: threading.Event) -> None:
             metrics.stage(stage, 500, 100, 0.004)
         metrics.understood(1, 3)
         metrics.store_error("milvus")
+        metrics.circuit(resting)
+        metrics.ladder("unranked", RUNG_NAMES, {"triton": False, "milvus": True})
+        metrics.waiting("engagement", 700)
+        metrics.corrupt("saves", 1)
+        metrics.failed_slates(1)
         with metrics.store("milvus", "search"):
             pass
 

@@ -28,9 +28,16 @@ T = TypeVar("T")
 class Worker:
     """``pinstream worker`` as a process of its own; it may be killed and started again."""
 
-    def __init__(self, settings: Settings, name: str = "worker", ports: dict[str, int] | None = None) -> None:
-        self.settings = settings
-        self.ports = ports or {part: settings.port(part) for part in ("api", "faust")}
+    def __init__(
+        self,
+        settings: Settings,
+        name: str = "worker",
+        ports: dict[str, int] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """``ports`` moves some of its ports and of those that it asks; ``environment`` is further settings."""
+        self.settings, self.environment = settings, environment or {}
+        self.ports = {part: settings.port(part) for part in ("api", "faust")} | (ports or {})
         self.url = f"http://{settings.host}:{self.ports['api']}"
         self.log = settings.home / "logs" / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -41,6 +48,7 @@ class Worker:
             "PINSTREAM_PORT_BASE": str(self.settings.port_base),
             "PINSTREAM_GROUP": self.settings.group,
             **{f"PINSTREAM_PORT_{part.upper()}": str(port) for part, port in self.ports.items()},
+            **self.environment,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -82,6 +90,10 @@ class Worker:
     def query(self, sql: str) -> dict[str, Any]:
         """Ask the session's ClickHouse."""
         return self._asked(lambda store: store.query(sql))
+
+    def command(self, sql: str) -> None:
+        """Have the session's ClickHouse do something."""
+        self._asked(lambda store: store.command(sql))
 
     def differing(self) -> list[Comparison]:
         """The sums that a recount of the raw rows contradicts."""

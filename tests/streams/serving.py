@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -23,6 +24,8 @@ from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs
 from streams.settings import Settings
+from streams.slate_refill import read_back
+from streams.slate_writer import SlateWriter
 from streams.state import HotState
 from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus import MilvusVectors
@@ -57,6 +60,7 @@ def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
     warm_up()
     events, vectors, metrics = open_event_store(settings, timeout=5), MilvusVectors(settings), Metrics()
+    erased = Erased()
     return Engine(
         settings=settings,
         metrics=metrics,
@@ -66,9 +70,10 @@ def make_engine(settings: Settings) -> Engine:
         outputs=KafkaOutputs(settings),
         state=HotState(),
         folded=Folded({}),
-        erased=Erased(),
+        erased=erased,
         ledger=Ledger(events),
         writer=EngagementWriter(events, metrics),
+        slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings)),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),
     )

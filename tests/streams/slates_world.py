@@ -10,6 +10,7 @@ from operators.events import Kind, PinEvent
 from operators.slate.choices import Choices
 from operators.slate.features import NAMES
 from operators.slate.ordering import Ordering
+from streams.circuit import Circuit
 from streams.metrics import Metrics
 from streams.state import HotState
 from streams.stores.protocols import StoreUnavailable
@@ -33,6 +34,7 @@ class Ranker:
 
     def __init__(self):
         self.calls, self.rows, self.fails, self.waits = 0, 0, False, 0.0
+        self.circuit = Circuit("triton")
 
     async def rank(self, features):
         self.calls, self.rows = self.calls + 1, self.rows + len(features)

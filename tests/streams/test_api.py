@@ -13,9 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.api import feed, openapi
-from streams.api.health import rung
 from streams.api.server import ApiServer
 from streams.engine import Engine
+from streams.ladder import rung
 from streams.opening import close_engine
 from streams.settings import PROJECT
 from tests.streams.serving import NOW, free_port, make_engine, nowhere, pin, remember, serving

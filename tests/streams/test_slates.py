@@ -1,6 +1,7 @@
 """Slates: what every stage promises, and what happens without Milvus, without Triton, without either."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -37,6 +38,13 @@ async def test_a_save_turns_the_next_slate_to_its_topic(engine):
     assert {"visual", "boards"} <= {name for item in after.items for name in item.sources}
     assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7"}
     assert after.items[0].probabilities.save > 0.9
+
+
+async def test_a_slate_says_how_old_its_trigger_is(engine):
+    logged = int(time.time() * 1000) - 700
+    (slate,) = await build_slates(engine, [SlateRequest(ANN, 77, logged, NOW)], CHOICES)
+    assert slate.freshness_ms == slate.emitted - logged and 700 <= slate.freshness_ms < 60_000
+    assert decode(encode_slate(slate)).freshness_ms == slate.freshness_ms
 
 
 async def test_seen_saved_hidden_own_and_deleted_pins_never_come(engine):
@@ -98,14 +106,16 @@ async def test_no_pins_at_all_is_an_empty_slate(engine):
     assert await build_slates(engine, []) == []
 
 
-async def test_without_the_ranker_the_slate_goes_out_by_popularity(engine):
+async def test_without_the_ranker_the_slate_still_knows_the_pinner(engine):
     act(engine, ANN, Kind.SAVE, 100)
     for pin in (107, 108):
         act(engine, BOB, Kind.IMPRESSION, pin), act(engine, BOB, Kind.SAVE, pin)
     engine.models.fails = True
     slate = await slate_of(engine)
     assert slate.degraded == ["ranker"] and len(slate.items) == 10
-    assert slate.items[0].pin in (107, 108) and slate.items[0].probabilities is None and slate.models == {}
+    assert slate.items[0].probabilities is None and slate.models == {}
+    assert all(topic(item.pin) == 0 for item in slate.items), "what looks like the save, or stands on its board"
+    assert slate.items[0].pin in (107, 108), "the good ones of these first"
 
 
 async def test_without_milvus_the_other_sources_carry_it(engine):

@@ -11,6 +11,7 @@ SLATE = Slate(
     now=1_000,
     trigger_logged=2_000,
     emitted=2_120,
+    freshness_ms=120,
     items=[Item(3, 0.5, {"visual": 0.75}, Probabilities(0.25, 0.5, 0.125, 0.0)), Item(4, 0.25, {"fresh": 1.0})],
     models={"ranker": "1"},
     degraded=["source.boards"],
@@ -38,12 +39,8 @@ def test_a_slate_is_named_by_pinner_and_trigger():
     assert slate_id(7, 11) == slate_id(7, 11) and len({slate_id(7, 11), slate_id(7, 12), slate_id(8, 11)}) == 3
 
 
-def test_freshness_is_from_kafka_to_done():
-    assert SLATE.freshness_ms == 120
-
-
 def test_why_a_pin_is_there_or_not():
     assert "Place 1 of 2" in explain(SLATE, 3) and "visual" in explain(SLATE, 3) and "25.0%" in explain(SLATE, 3)
-    assert "popularity" in explain(SLATE, 4)
+    assert "ranker did not answer" in explain(SLATE, 4)
     assert "shown to the pinner before" in explain(SLATE, 8)
     assert "no source" in explain(SLATE, 99)

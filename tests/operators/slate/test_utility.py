@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from operators.slate.utility import Weights, popularity, utility
+from operators.slate.candidates import SOURCES
+from operators.slate.utility import Weights, unranked, utility
 
 RANDOM = np.random.default_rng(0)
 PROBABILITIES = RANDOM.random((50, 4)).astype(np.float32)
@@ -22,11 +23,19 @@ def test_a_heavier_hide_never_raises_a_pin_above_one_that_is_hidden_less():
     assert places == sorted(places) and places[-1] > 0.99
 
 
-def test_without_a_ranker_better_quality_and_stronger_proposals_go_first():
+def test_without_a_ranker_what_the_pinner_likes_goes_before_what_is_good():
     quality = np.array([0.1, 0.9, 0.5, np.nan], np.float32)
-    nothing = np.full((4, 2), np.nan, np.float32)
-    assert popularity(quality, nothing).argmax() == 1
-    proposed = nothing.copy()
-    proposed[:, 0] = [0.1, np.nan, 0.9, np.nan]
-    assert popularity(quality, proposed).argmax() == 2
-    assert np.isfinite(popularity(np.full(4, np.nan, np.float32), nothing)).all()
+    nothing = np.full((4, len(SOURCES)), np.nan, np.float32)
+    assert unranked(quality, nothing).argmax() == 1
+    liked = nothing.copy()
+    liked[:, SOURCES.index("boards")] = [0.9, np.nan, 0.8, np.nan]
+    liked[:, SOURCES.index("fresh")] = [np.nan, 1.0, np.nan, 0.9]
+    assert set(np.argsort(-unranked(quality, liked))[:2].tolist()) == {0, 2}
+    assert np.isfinite(unranked(np.full(4, np.nan, np.float32), nothing)).all()
+
+
+def test_two_sources_that_agree_beat_one():
+    scores = np.full((3, len(SOURCES)), np.nan, np.float32)
+    scores[:, SOURCES.index("boards")] = [0.9, 0.8, np.nan]
+    scores[:, SOURCES.index("visual")] = [np.nan, 0.5, 0.9]
+    assert unranked(np.full(3, np.nan, np.float32), scores).argmax() == 1
