@@ -24,7 +24,7 @@ from streams.stores.protocols import EventStore, Repeated
 Partition = tuple[str, int]
 #: A block is due when its first batch has waited this long (seconds) or when it has so many rows.
 WAIT = 0.3
-FULL = 400_000
+FULL = 300_000
 #: Rows that may wait; more hold the agents back, and with them the fetching.
 MOST_WAITING = 600_000
 _TICK = 0.01

@@ -47,7 +47,7 @@ class Settings:
     triton: str = EMBEDDED
 
     #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
-    waiting_rows: int = 500_000
+    waiting_rows: int = 600_000
     #: Slates whose rows may wait for ClickHouse (some 18 kB each); later ones are read back from Kafka.
     waiting_slates: int = 5_000
     #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
