@@ -12,7 +12,7 @@ from operators.slate.choices import Choices
 from operators.slate.features import Signals
 from streams.slate_sources import Ask
 from streams.state import HotState
-from streams.vector_cache import VectorCache, Vectors
+from streams.vector_cache import VectorCache
 
 
 def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: Choices) -> Ask:
@@ -33,26 +33,17 @@ def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: 
 
 
 def signals(
-    state: HotState,
-    ask: Ask,
-    candidates: Candidates,
-    owners: Ints,
-    domains: Ints,
-    vectors: Vectors,
-    understood: NDArray[np.bool_],
+    state: HotState, cache: VectorCache, ask: Ask, candidates: Candidates, owners: Ints, domains: Ints
 ) -> Signals:
-    """Columns for the ``n`` candidates of one pinner.
+    """Columns for the ``n`` candidates of one pinner; ``owners`` and ``domains`` ``(n,)``, 0 where unknown.
 
-    Args:
-        owners, domains: ``(n,)``, 0 where unknown.
-        vectors: ``(n, d)``, L2-normalised; ``d`` may be 0 when no vector is known at all.
-        understood: ``(n,)``, which rows of ``vectors`` are known.
+    Vectors are those that the cache holds: :meth:`VectorCache.load` them before.
     """
     n, now, pins = len(candidates), ask.now, candidates.pins
     quality = state.quality.pins(pins, now)
     shown = quality.exposure > 0
     created = state.catalogue.created(pins)
-    relevance, nearest = relevances(ask, vectors, understood)
+    relevance, nearest = relevances(ask, cache, pins)
     return Signals(
         quality=_where(shown, quality.all),
         quality_followers=_where(shown, quality.followers),
@@ -76,17 +67,14 @@ def joined(parts: list[Signals]) -> Signals:
     return Signals(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def relevances(ask: Ask, vectors: Vectors, understood: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def relevances(ask: Ask, cache: VectorCache, pins: Ints) -> tuple[Floats, Floats]:
     """``(relevance, nearest)``, ``(n,)`` each: cosine with the pinner's taste and with the nearest of their seeds."""
-    relevance, nearest = np.full((2, len(vectors)), np.nan, np.float32)
-    if not vectors.size or not ask.taste.any():
+    relevance, nearest = np.full((2, len(pins)), np.nan, np.float32)
+    if not ask.taste.any():
         return relevance, nearest
     seeds = ask.vectors[ask.vectors.any(axis=1)]
-    cosines = vectors @ np.concatenate([ask.taste[None], seeds]).T
-    relevance[understood] = cosines[understood, 0]
-    if len(seeds):
-        nearest[understood] = cosines[understood, 1:].max(axis=1)
-    return relevance, nearest
+    cosines = cache.cosines(pins, np.concatenate([ask.taste[None], seeds]))
+    return cosines[:, 0], cosines[:, 1:].max(axis=1) if len(seeds) else nearest
 
 
 def _where(known: NDArray[np.bool_], values: NDArray[np.float64] | Ints) -> Floats:

@@ -49,7 +49,8 @@ async def visual(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     if not any(len(each) for each in rows):
         return [NOTHING] * len(asks)
     queries = np.concatenate([ask.vectors[each] for ask, each in zip(asks, rows, strict=True) if len(each)])
-    near = await engine.vectors.search("pins", queries, asks[0].choices.neighbours)
+    seeds = np.concatenate([ask.seeds[each] for ask, each in zip(asks, rows, strict=True)])
+    near = await engine.vector_cache.neighbours.near(seeds, queries, asks[0].choices.neighbours)
     found: list[Found] = []
     begin = 0
     for ask, each in zip(asks, rows, strict=True):

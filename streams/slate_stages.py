@@ -69,22 +69,23 @@ class Stages:
             task.add_done_callback(_finished_late)
             if circuit is not None:
                 circuit.too_slow()
-            self._leave_out(name, f"no answer in {seconds * 1000:.0f} ms")
+            self.leave_out(name, f"no answer in {seconds * 1000:.0f} ms")
             return None
         try:
             return task.result()
         except Resting:
             # Told when it began to rest; a line for every slate would hide all others.
-            self._leave_out(name)
+            self.leave_out(name)
         except StoreUnavailable as gone:
             self._metrics.store_error(gone.part)
-            self._leave_out(name, str(gone))
+            self.leave_out(name, str(gone))
         except Exception:
             log.exception("%s failed; slates go on without it", name)
-            self._leave_out(name, "failed")
+            self.leave_out(name, "failed")
         return None
 
-    def _leave_out(self, name: str, why: str = "") -> None:
+    def leave_out(self, name: str, why: str = "") -> None:
+        """Name in ``degraded`` what the slates go without."""
         if name not in self.degraded:
             self.degraded.append(name)
             if why:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +32,6 @@ from streams.slate_choices import choices_of
 from streams.slate_signals import ask_of, joined, signals
 from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
 from streams.slate_stages import Stages
-from streams.vector_cache import Vectors
 
 T = TypeVar("T")
 #: JSON of a slate for the topic ``feed.candidates``, and columns of many for the table ``slates``.
@@ -60,19 +60,23 @@ class _Draft:
     repeats: NDArray[np.bool_]
     dropped: dict[str, Ints]
     popular: bool
-    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    understood: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
 
-async def build_slates(engine: Engine, requests: Sequence[SlateRequest], choices: Choices | None = None) -> list[Slate]:
+async def build_slates(
+    engine: Engine, requests: Sequence[SlateRequest], choices: Choices | None = None, *, busy: bool = False
+) -> list[Slate]:
     """One slate for each request, in order: one search of Milvus and one call of the ranker for all of them.
 
-    ``choices`` default to ``slates.toml`` in the home folder. Never raises for a part that is gone.
+    ``choices`` default to ``slates.toml`` in the home folder; when ``busy``, slates are made from fewer candidates.
+    Never raises for a part that is gone.
     """
     if not requests:
         return []
     choices = choices or choices_of(engine.settings.home)
     stages = Stages(engine.metrics, len(requests))
+    if busy and choices.busy_candidates < choices.candidates:
+        choices = msgspec.structs.replace(choices, candidates=choices.busy_candidates)
+        stages.leave_out("candidates")
     with stages.stage("seeds") as seeds:
         asks = await _asks(engine, requests, choices, stages)
         seeds.went_out = [len(ask.seeds) for ask in asks]
@@ -174,10 +178,7 @@ def _question(engine: Engine, pinner: int, pins: Ints) -> Question:
 
 
 def _signals(engine: Engine, draft: _Draft) -> Signals:
-    draft.vectors, draft.understood = engine.vector_cache.held(draft.candidates.pins)
-    return signals(
-        engine.state, draft.ask, draft.candidates, draft.owners, draft.domains, draft.vectors, draft.understood
-    )
+    return signals(engine.state, engine.vector_cache, draft.ask, draft.candidates, draft.owners, draft.domains)
 
 
 async def _ranked(
@@ -201,9 +202,10 @@ async def _ranked(
 def _placed(engine: Engine, choices: Choices, draft: _Draft, scores: Floats) -> NDArray[np.intp]:
     # A pin that was deleted while the ranker was asked must not go out.
     rows = np.flatnonzero(~engine.state.catalogue.is_deleted(draft.candidates.pins))
+    pins = draft.candidates.pins[rows]
     chosen = order(
         scores[rows],
-        draft.vectors[rows],
+        lambda some: engine.vector_cache.held(pins[some])[0],
         draft.owners[rows],
         draft.domains[rows],
         seed=_seed(draft.request),

@@ -47,7 +47,8 @@ def warm_up() -> None:
     state.recent.has_saved(3, ids)
     state.catalogue.pins_of(1, 1)
     zeros = np.zeros(2, np.int64)
-    order(np.ones(2, np.float32), np.eye(2, dtype=np.float32), zeros, zeros, seed=0, ordering=Ordering())
+    vectors = np.eye(2, dtype=np.float32)
+    order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
 
 
 def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:

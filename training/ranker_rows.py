@@ -61,7 +61,7 @@ class Replay:
         self.state, self.choices = HotState(), choices
         self.cache = VectorCache(vectors)
         # Sources only look at these two parts of an engine.
-        self.engine = cast(Engine, SimpleNamespace(state=self.state, vectors=vectors))
+        self.engine = cast(Engine, SimpleNamespace(state=self.state, vectors=vectors, vector_cache=self.cache))
         self._waiting: dict[str, list[Line]] = defaultdict(list)
         self._offset = 0
         #: Pin → examined impressions and counts of each action so far; 0 stands for all pins together.
@@ -109,15 +109,8 @@ class Replay:
             if pin in row_of:
                 scores[row] = proposed.scores[row_of[pin]]
         catalogue = self.state.catalogue
-        vectors, understood = self.cache.held(pins)
         known = signals(
-            self.state,
-            ask,
-            Candidates(pins, scores),
-            catalogue.owners(pins),
-            catalogue.domains(pins),
-            vectors,
-            understood,
+            self.state, self.cache, ask, Candidates(pins, scores), catalogue.owners(pins), catalogue.domains(pins)
         )
         return features(known), np.stack([self._rate(pin) for pin in shown.pins])
 

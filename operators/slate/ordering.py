@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from operators.batch import Ints
 from operators.slate.candidates import Floats
 from operators.slate.diversity import diverse_order, similarity
 
-Vectors = NDArray[np.float32]
+VectorsOf = Callable[[NDArray[np.intp]], NDArray[np.float32]]
 
 
 class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +29,7 @@ class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def order(
     utilities: Floats,
-    vectors: Vectors,
+    vectors_of: VectorsOf,
     owners: Ints,
     domains: Ints,
     *,
@@ -39,23 +41,23 @@ def order(
 
     Args:
         utilities: ``(n,)``.
-        vectors: ``(n, d)``, L2-normalised, zero rows where unknown.
+        vectors_of: ``(m,)`` indices → ``(m, d)``, L2-normalised, zero rows where unknown; asked for the best only.
         owners, domains: ``(n,)``, 0 where unknown.
         seed: settles ties, so that equal pins take turns between slates and a slate can be made again.
         last: ``(n,)`` pins that may only fill places that the others leave, such as repeats.
     """
     if last is not None and last.any():
         first_rows, last_rows = np.flatnonzero(~last), np.flatnonzero(last)
-        first = _best(utilities, vectors, owners, domains, first_rows, ordering.size, seed, ordering)
-        rest = _best(utilities, vectors, owners, domains, last_rows, ordering.size - len(first), seed, ordering)
+        first = _best(utilities, vectors_of, owners, domains, first_rows, ordering.size, seed, ordering)
+        rest = _best(utilities, vectors_of, owners, domains, last_rows, ordering.size - len(first), seed, ordering)
         return np.concatenate([first, rest])
     rows = np.arange(len(utilities))
-    return _best(utilities, vectors, owners, domains, rows, ordering.size, seed, ordering)
+    return _best(utilities, vectors_of, owners, domains, rows, ordering.size, seed, ordering)
 
 
 def _best(
     utilities: Floats,
-    vectors: Vectors,
+    vectors_of: VectorsOf,
     owners: Ints,
     domains: Ints,
     rows: NDArray[np.intp],
@@ -67,7 +69,7 @@ def _best(
     pool = rows[np.lexsort((ties, -utilities[rows]))[: size * ordering.pool]]
     chosen = diverse_order(
         _spread(utilities[pool]),
-        similarity(vectors[pool]),
+        similarity(vectors_of(pool)),
         owners[pool],
         domains[pool],
         k=size,

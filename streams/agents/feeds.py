@@ -26,16 +26,16 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
             continue
         began = time.monotonic()
         try:
-            await _emit(engine, due)
+            await _emit(engine, due, busy=len(due) == engine.schedule.batch)
         except Exception:
             engine.metrics.failed_slates(len(due))
             log.exception("slates for %s could not be built", [entry.pinner for entry in due])
         await asyncio.sleep(engine.pace.rest(time.monotonic() - began))
 
 
-async def _emit(engine: Engine, due: list[Due]) -> None:
+async def _emit(engine: Engine, due: list[Due], *, busy: bool) -> None:
     requests = [SlateRequest(entry.pinner, entry.event_id, entry.logged, engine.state.now) for entry in due]
-    slates = await build_slates(engine, requests)
+    slates = await build_slates(engine, requests, busy=busy)
     for slate in slates:
         engine.outputs.send("feed.candidates", slate.pinner, encode_slate(slate))
     await persist("sending slates", engine.outputs.flush, engine.metrics)

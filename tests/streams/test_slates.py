@@ -203,3 +203,12 @@ async def test_rows_have_one_entry_a_place(engine):
     for name in ("positions", "pins", "sources", "scores", "probabilities"):
         assert [len(row) for row in rows[name]] == [25, 25], name
     assert all(len(place) == 4 for row in rows["probabilities"] for place in row)
+
+
+async def test_who_waits_in_a_crowd_gets_a_slate_of_fewer_candidates(engine):
+    request = SlateRequest(1, 99, NOW, NOW)
+    choices = Choices(candidates=30, busy_candidates=12, ordering=Ordering(size=10))
+    (at_leisure,), (busy,) = [await build_slates(engine, [request], choices, busy=each) for each in (False, True)]
+    assert at_leisure.degraded == [] and busy.degraded == ["candidates"]
+    assert busy.stages[2].went_out <= 12 < at_leisure.stages[2].went_out
+    assert len(busy.items) == 10

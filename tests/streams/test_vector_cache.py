@@ -86,3 +86,17 @@ def test_never_more_than_its_capacity_always_the_right_vector_and_the_latest_sta
         assert all(vectors[pin - 1].tolist() == vector(pin).tolist() for pin in np.flatnonzero(found) + 1)
         cache.held(np.array(batch, np.int64))
         assert found[np.array(batch[-2:], int) - 1].all()
+
+
+async def test_cosines_are_those_of_the_vectors_and_unknown_is_no_number():
+    pins = np.arange(1, 201)
+    vectors = np.random.default_rng(4).normal(size=(200, 16)).astype(np.float32)
+    cache = VectorCache(ExactVectors(pins, vectors), capacity=300)
+    assert np.isnan(cache.cosines(pins[:3], vectors[:2])).all(), "nothing is in memory yet"
+    await cache.load(pins)
+    asked = np.array([5, 999, *pins[::-1].tolist()])
+    found = cache.cosines(asked, vectors[:7])
+    assert np.isnan(found[1]).all()
+    known = asked != 999
+    np.testing.assert_allclose(found[known], vectors[asked[known] - 1] @ vectors[:7].T, rtol=1e-4, atol=1e-5)
+    assert cache.cosines(asked, vectors[:0]).shape == (202, 0)
