@@ -1,0 +1,86 @@
+"""Ours: a Faust agent over ``batches://``, undecoded record batches, the compiled scanner, compiled tables."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Any, cast
+
+import faust
+import numpy as np
+
+from bench.peers.answer import Question, Watch, answer
+from bench.peers.engines.ours_decode import TYPES, Counting
+from operators.batch import Records, Source
+from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
+
+MOST_RECORDS = 20_000
+FETCH_BYTES = 1 << 20
+
+
+def warm_up(counting: Counting) -> None:
+    """Compile, or load what was compiled, before the clock runs."""
+    bad = np.frombuffer(b"[]", np.uint8)
+    counting.count(Records(Source("", 0, 0, 0), np.zeros(1, np.int64), np.zeros(1, np.int64), bad,
+                           np.zeros(1, np.int64), np.full(1, 2, np.int64)))
+    counting.rejected = 0
+
+
+def main() -> None:
+    question = Question.asked()
+    logging.disable(logging.WARNING)
+    asyncio.run(run(question))
+
+
+async def run(question: Question) -> None:
+    counting, watch, done = Counting(), Watch(), asyncio.Event()
+    warm_up(counting)
+    app = faust.App(
+        question.group,
+        broker=f"batches://{question.broker}",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        datadir=question.scratch,
+        loop=asyncio.get_running_loop(),
+    )
+    cast(BatchTransport, app.transport).batch_topics = {question.topic: MOST_RECORDS}
+    following: dict[int, int] = {}
+
+    async def handle(records: Records) -> None:
+        # After a rebalance a batch may come again; what is counted counts once.
+        partition = records.source.partition
+        fresh = records.after(following.get(partition, -1))
+        if fresh is None:
+            return
+        counting.count(fresh)
+        following[partition] = fresh.source.last
+        watch.saw(len(fresh))
+        if watch.seen >= question.events:
+            watch.stop()
+            done.set()
+
+    async def failed(failure: BaseException) -> None:
+        print(f"ours: {failure!r}", file=sys.stderr)
+
+    async def read(stream: Any) -> None:
+        await deliveries(stream, handle, failed)
+
+    app.agent(app.topic(question.topic, schema=RecordsSchema(), maxsize=64), name="count")(read)
+    await app.start()
+    await done.wait()
+    await app.stop()
+    tables = counting.tables
+    answer(
+        watch,
+        question,
+        (f"{pin}\t{TYPES[kind]}\t{minute}\t{count}" for pin, kind, minute, count in tables.pins()),
+        (f"{domain}\t{TYPES[kind]}\t{count}" for domain, kind, count in tables.domains()),
+    )
+
+
+if __name__ == "__main__":
+    main()
