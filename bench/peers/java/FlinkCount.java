@@ -4,7 +4,10 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.functions.AggregateFunction;
+import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.serialization.AbstractDeserializationSchema;
+import org.apache.flink.api.common.state.ValueState;
+import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.configuration.Configuration;
@@ -12,11 +15,10 @@ import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink;
 import org.apache.flink.streaming.api.functions.windowing.ProcessWindowFunction;
-import org.apache.flink.streaming.api.windowing.assigners.GlobalWindows;
 import org.apache.flink.streaming.api.windowing.assigners.TumblingEventTimeWindows;
-import org.apache.flink.streaming.api.windowing.windows.GlobalWindow;
 import org.apache.flink.streaming.api.windowing.windows.TimeWindow;
 import org.apache.flink.util.Collector;
 
@@ -87,8 +89,7 @@ public class FlinkCount {
                 .sinkTo(new DiscardingSink<>());
         events.map(event -> Tuple2.of(event.domain, event.type)).returns(Types.TUPLE(Types.STRING, Types.INT))
                 .keyBy(domain -> domain, Types.TUPLE(Types.STRING, Types.INT))
-                .window(GlobalWindows.createWithEndOfStreamTrigger())
-                .aggregate(new Count<>(), new DomainResult(), Types.LONG, Types.LONG, Types.LONG)
+                .process(new DomainCount())
                 .sinkTo(new DiscardingSink<>());
         flink.execute();
     }
@@ -142,10 +143,28 @@ public class FlinkCount {
         }
     }
 
-    public static class DomainResult extends ProcessWindowFunction<Long, Long, Tuple2<String, Integer>, GlobalWindow> {
+    /** Counts in keyed state, given out when the last watermark says that the input has ended. */
+    public static class DomainCount extends KeyedProcessFunction<Tuple2<String, Integer>, Tuple2<String, Integer>, Long> {
+        private transient ValueState<Long> count;
+
         @Override
-        public void process(Tuple2<String, Integer> key, Context context, Iterable<Long> counts, Collector<Long> out) {
-            found(key.f0, key.f1, counts.iterator().next());
+        public void open(OpenContext context) {
+            count = getRuntimeContext().getState(new ValueStateDescriptor<>("count", Types.LONG));
+        }
+
+        @Override
+        public void processElement(Tuple2<String, Integer> domain, Context context, Collector<Long> out)
+                throws Exception {
+            Long before = count.value();
+            if (before == null) {
+                context.timerService().registerEventTimeTimer(Long.MAX_VALUE);
+            }
+            count.update(before == null ? 1 : before + 1);
+        }
+
+        @Override
+        public void onTimer(long time, OnTimerContext context, Collector<Long> out) throws Exception {
+            found(context.getCurrentKey().f0, context.getCurrentKey().f1, count.value());
         }
     }
 }
