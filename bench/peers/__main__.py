@@ -1,4 +1,4 @@
-"""``python -m bench.peers``: the same counting job in every engine over one real Kafka, each checked against the truth."""
+"""``python -m bench.peers``: one counting job in every engine over one real Kafka, checked against the truth."""
 
 from __future__ import annotations
 

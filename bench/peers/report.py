@@ -12,6 +12,7 @@ from bench.peers.variants import Variant
 from streams.cli.tables import table
 
 WIDTH, ROW, LABEL, FIGURE = 860, 22, 230, 90
+FONT = 'font-family="sans-serif" font-size="12"'
 
 
 @dataclass
@@ -31,6 +32,11 @@ class Result:
     @property
     def rss_mib(self) -> float:
         return statistics.median(run.rss_mib for run in self.runs) if self.runs else 0.0
+
+    @property
+    def cpu_us(self) -> float:
+        """Median processor time of one event, microseconds: what the machine's other work disturbs least."""
+        return statistics.median(1e6 * run.cpu / self.events for run in self.runs) if self.runs else 0.0
 
     @property
     def verdict(self) -> str:
@@ -56,6 +62,7 @@ def text(results: list[Result]) -> str:
             one.variant.name,
             f"{one.rate:,.0f}" if one.runs else "-",
             f"{one.rss_mib:,.0f}" if one.runs else "-",
+            f"{one.cpu_us:.2f}" if one.runs else "-",
             f"{one.rate / mine:.3f}" if one.runs and mine else "-",
             f"{one.events:,}",
             one.variant.timed_from,
@@ -63,7 +70,9 @@ def text(results: list[Result]) -> str:
         )
         for one in results
     ]
-    return table(("engine", "variant", "events/s", "RSS MiB", "to ours", "events", "timed from", "counts"), rows)
+    return table(
+        ("engine", "variant", "events/s", "RSS MiB", "CPU µs/event", "to ours", "events", "timed from", "counts"), rows
+    )
 
 
 def document(results: list[Result], about: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +84,7 @@ def document(results: list[Result], about: dict[str, Any]) -> dict[str, Any]:
             "events": one.events,
             "events_per_second": round(one.rate),
             "rss_mib": round(one.rss_mib),
+            "cpu_us_an_event": round(one.cpu_us, 3),
             "ratio_to_ours": round(one.rate / mine, 4) if mine else None,
             "counts": one.verdict,
             "failure": one.failure,
@@ -91,7 +101,7 @@ def chart(results: list[Result], title: str) -> str:
     most = max((one.rate for one in shown), default=1.0)
     height = ROW * (len(shown) + 2)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {FONT}>',
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         f'<text x="8" y="{ROW * 0.75:.0f}" font-weight="bold">{escape(title)}</text>',
     ]

@@ -37,6 +37,8 @@ class Run:
     events_per_second: float
     rss_mib: float
     seconds: float
+    #: Processor time of all threads and processes over the same time, seconds; the broker's is not in it.
+    cpu: float
     right: bool
 
 
@@ -93,7 +95,8 @@ def run(asked: Callable[[Question], list[str]], question: Question, workers: int
     timed = events - min(answers, key=lambda answer: answer["began"])["first"]
     right = events == question.events and (truth is None or _sum(counts) == truth)
     rss = sum(answer["rss_mib"] for answer in answers)
-    return Run(timed / seconds, rss, seconds, right)
+    cpu = sum(answer["cpu"] for answer in answers)
+    return Run(timed / seconds, rss, seconds, cpu, right)
 
 
 def _start(command: list[str], log: Any) -> subprocess.Popen[str]:

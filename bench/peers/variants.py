@@ -29,7 +29,7 @@ class Variant:
 
 
 _OURS = (
-    "fetches of 4 MiB a partition, at most 20,000 records a batch, compiled scanner with an exact path for what is odd"
+    "fetches of 2 MiB a partition, at most 20,000 records a batch, compiled scanner with an exact path for what is odd"
 )
 _OURS_PROMISE = "at least once; a batch is committed when it is counted; counts live in memory"
 _RDKAFKA = "fetch.queue.backoff.ms 5, queued.min.messages 500,000, fetches of 1 MiB a partition"

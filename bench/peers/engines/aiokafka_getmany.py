@@ -1,4 +1,4 @@
-"""aiokafka: ``getmany``, nothing else running. ``fetch_max_wait_ms`` 50, so that an idle partition holds up no other."""
+"""aiokafka: ``getmany``, nothing else running. ``fetch_max_wait_ms`` 50, so that idle partitions hold up none."""
 
 from __future__ import annotations
 

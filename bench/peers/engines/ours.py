@@ -12,19 +12,21 @@ import numpy as np
 
 from bench.peers.answer import Question, Watch, answer
 from bench.peers.engines.ours_decode import TYPES, Counting
+from bench.peers.engines.ours_table import Tables
 from operators.batch import Records, Source
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
 
 MOST_RECORDS = 20_000
-FETCH_BYTES = 4 << 20
+FETCH_BYTES = 2 << 20
 
 
-def warm_up(counting: Counting) -> None:
+def warm_up() -> None:
     """Compile, or load what was compiled, before the clock runs."""
-    bad = np.frombuffer(b"[]", np.uint8)
-    nothing, two = np.zeros(1, np.int64), np.full(1, 2, np.int64)
-    counting.count(Records(Source("", 0, 0, 0), nothing, nothing, bad, nothing, two))
-    counting.rejected = 0
+    event = b'{"type":"save","pin":%d,"domain":"a.example","time":0}'
+    values: list[bytes | None] = [event % pin for pin in range(1, 5)]
+    numbers = np.arange(len(values))
+    for table in (Tables(slots=2), Tables()):
+        Counting(table).count(Records.of(Source("", 0, 0, 3), numbers, numbers, values))
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ def main() -> None:
 
 async def run(question: Question) -> None:
     counting, watch, done = Counting(), Watch(), asyncio.Event()
-    warm_up(counting)
+    warm_up()
     if question.variant == "two workers":
         print("ready", flush=True)
         sys.stdin.readline()
@@ -72,7 +74,7 @@ async def run(question: Question) -> None:
     async def read(stream: Any) -> None:
         await deliveries(stream, handle, failed)
 
-    app.agent(app.topic(question.topic, schema=RecordsSchema(), maxsize=64), name="count")(read)
+    app.agent(app.topic(question.topic, schema=RecordsSchema(), maxsize=16), name="count")(read)
     await app.start()
     await done.wait()
     await app.stop()

@@ -43,8 +43,8 @@ _exact = msgspec.json.Decoder(Event)
 class Counting:
     """Decodes records and counts them; says how many were no events."""
 
-    def __init__(self) -> None:
-        self.tables = Tables()
+    def __init__(self, tables: Tables | None = None) -> None:
+        self.tables = Tables() if tables is None else tables
         self.rejected = 0
 
     def count(self, records: Records) -> None:

@@ -13,10 +13,15 @@ from bench.peers.answer import MINUTE
 #: Columns of the scanner's matrix.
 PIN, DOMAIN, TIME, TYPE = range(4)
 TYPES_AT_MOST = 8
-_compiled = njit(cache=True, nogil=True)
+#: A row of the table of pins: pin, minute and type, count, and one unused, so that a row lies in one cache line.
+COUNT = 2
+#: Without numba's reference counts, which cost more than the counting; see ``operators.scan``.
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+_compiled = njit(**_OPTIONS)
+_inlined = njit(forceinline=True, **_OPTIONS)
 
 
-@_compiled
+@_inlined
 def _mixed(key):  # type: ignore[no-untyped-def]
     """SplitMix64's finaliser."""
     x = np.uint64(key)
@@ -25,7 +30,7 @@ def _mixed(key):  # type: ignore[no-untyped-def]
     return x ^ (x >> np.uint64(31))
 
 
-@_compiled
+@_inlined
 def _text_hash(buffer, start, end):  # type: ignore[no-untyped-def]
     """Eight bytes at a time: much the same as any multiplying hash, equality is checked on the bytes."""
     mixed, at = np.uint64(end - start), start
@@ -39,7 +44,7 @@ def _text_hash(buffer, start, end):  # type: ignore[no-untyped-def]
     return mixed
 
 
-@_compiled
+@_inlined
 def _domain(buffer, start, end, slots, ends, texts, size):  # type: ignore[no-untyped-def]
     """The number of a domain's text, a new one where it is new, and how many there are; the caller made room."""
     mask = np.uint64(len(slots) - 1)
@@ -61,27 +66,34 @@ def _domain(buffer, start, end, slots, ends, texts, size):  # type: ignore[no-un
     return size, size + 1
 
 
+@_inlined
+def _slot(rows, pin, when):  # type: ignore[no-untyped-def]
+    """Where (pin, when) stands, or would."""
+    mask = np.uint64(len(rows) - 1)
+    slot = _mixed(np.uint64(pin) ^ np.uint64(when) * np.uint64(0x9E3779B97F4A7C15)) & mask
+    while rows[slot, COUNT] and (rows[slot, 0] != pin or rows[slot, 1] != when):
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
 @_compiled
-def fold(buffer, columns, odd, row, keys, counts, size, slots, ends, texts, domains, domain_counts):  # type: ignore[no-untyped-def]
+def fold(buffer, columns, odd, row, rows, size, slots, ends, texts, domains, domain_counts):  # type: ignore[no-untyped-def]
     """Count rows from ``row`` on that are not odd, until all are or a table is half full.
 
-    ``columns`` ``(4, n)`` with a domain as ``-(start << 8 | length)``; ``keys`` ``(slots, 2)``. Returns (row, pins'
+    ``columns`` ``(4, n)`` with a domain as ``-(start << 8 | length)``; ``rows`` ``(slots, 4)``. Returns (row, pins'
     entries, domains).
     """
-    mask = np.uint64(len(counts) - 1)
     while row < len(odd):
         if not odd[row]:
-            if 2 * size >= len(counts) or 2 * domains >= len(slots) or ends[domains] + 256 > len(texts):
+            if 2 * size >= len(rows) or 2 * domains >= len(slots) or ends[domains] + 256 > len(texts):
                 break
             pin, kind = columns[PIN, row], columns[TYPE, row]
             when = columns[TIME, row] // MINUTE << 3 | kind
-            slot = _mixed(pin ^ np.int64(_mixed(when))) & mask
-            while counts[slot] and (keys[slot, 0] != pin or keys[slot, 1] != when):
-                slot = (slot + np.uint64(1)) & mask
-            if counts[slot] == 0:
-                keys[slot, 0], keys[slot, 1] = pin, when
+            slot = _slot(rows, pin, when)
+            if rows[slot, COUNT] == 0:
+                rows[slot, 0], rows[slot, 1] = pin, when
                 size += 1
-            counts[slot] += 1
+            rows[slot, COUNT] += 1
             place = -columns[DOMAIN, row]
             start = place >> 8
             number, domains = _domain(buffer, start, start + (place & 0xFF), slots, ends, texts, domains)
@@ -91,21 +103,28 @@ def fold(buffer, columns, odd, row, keys, counts, size, slots, ends, texts, doma
 
 
 @_compiled
-def _moved(keys, counts, new_keys, new_counts):  # type: ignore[no-untyped-def]
-    mask = np.uint64(len(new_counts) - 1)
-    for old in range(len(counts)):
-        if counts[old]:
-            slot = _mixed(keys[old, 0] ^ np.int64(_mixed(keys[old, 1]))) & mask
-            while new_counts[slot]:
-                slot = (slot + np.uint64(1)) & mask
-            new_keys[slot, 0], new_keys[slot, 1], new_counts[slot] = keys[old, 0], keys[old, 1], counts[old]
+def _moved(rows, larger):  # type: ignore[no-untyped-def]
+    for old in range(len(rows)):
+        if rows[old, COUNT]:
+            slot = _slot(larger, rows[old, 0], rows[old, 1])
+            larger[slot, 0], larger[slot, 1], larger[slot, COUNT] = rows[old, 0], rows[old, 1], rows[old, COUNT]
+
+
+@_compiled
+def _placed(texts, ends, domains, slots):  # type: ignore[no-untyped-def]
+    mask = np.uint64(len(slots) - 1)
+    for number in range(domains):
+        slot = _text_hash(texts, ends[number], ends[number + 1]) & mask
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = number
 
 
 class Tables:
     """Both counts; they grow by themselves."""
 
     def __init__(self, slots: int = 1 << 16) -> None:
-        self._keys, self._counts, self._size = np.zeros((slots, 2), np.int64), np.zeros(slots, np.int64), 0
+        self._rows, self._size = np.zeros((slots, 4), np.int64), 0
         self._domains = 0
         self._slots = np.full(1 << 10, -1, np.int64)
         self._ends = np.zeros(len(self._slots) // 2 + 2, np.int64)
@@ -116,7 +135,7 @@ class Tables:
         """Count the rows ``(n,)`` that are not odd."""
         row = 0
         while True:
-            pins = (self._keys, self._counts, self._size)
+            pins = (self._rows, self._size)
             names = (self._slots, self._ends, self._texts, self._domains, self._domain_counts)
             row, self._size, self._domains = fold(buffer, columns, odd, row, *pins, *names)
             if row == len(odd):
@@ -130,9 +149,8 @@ class Tables:
 
     def pins(self) -> list[tuple[int, int, int, int]]:
         """(pin, type, minute, count)."""
-        used = self._counts > 0
-        keys, counts = self._keys[used], self._counts[used]
-        columns = (keys[:, 0], keys[:, 1] & 7, keys[:, 1] >> 3, counts)
+        used = self._rows[self._rows[:, COUNT] > 0]
+        columns = (used[:, 0], used[:, 1] & 7, used[:, 1] >> 3, used[:, COUNT])
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def domains(self) -> list[tuple[str, int, int]]:
@@ -146,19 +164,14 @@ class Tables:
 
     def _grow(self) -> None:
         """Whatever is half full doubles."""
-        if 2 * self._size >= len(self._counts):
-            keys, counts = np.zeros((2 * len(self._keys), 2), np.int64), np.zeros(2 * len(self._counts), np.int64)
-            _moved(self._keys, self._counts, keys, counts)
-            self._keys, self._counts = keys, counts
+        if 2 * self._size >= len(self._rows):
+            larger = np.zeros((2 * len(self._rows), 4), np.int64)
+            _moved(self._rows, larger)
+            self._rows = larger
         if self._ends[self._domains] + 256 > len(self._texts):
             self._texts = np.concatenate((self._texts, np.zeros_like(self._texts)))
         if 2 * self._domains >= len(self._slots):
             self._slots = np.full(2 * len(self._slots), -1, np.int64)
-            mask = np.uint64(len(self._slots) - 1)
-            for number in range(self._domains):
-                slot = _text_hash(self._texts, self._ends[number], self._ends[number + 1]) & mask
-                while self._slots[slot] >= 0:
-                    slot = (slot + np.uint64(1)) & mask
-                self._slots[slot] = number
+            _placed(self._texts, self._ends, self._domains, self._slots)
             self._ends = np.concatenate((self._ends, np.zeros_like(self._ends)))
             self._domain_counts = np.concatenate((self._domain_counts, np.zeros_like(self._domain_counts)))

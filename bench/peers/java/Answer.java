@@ -1,8 +1,10 @@
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import com.sun.management.OperatingSystemMXBean;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.StringWriter;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -23,7 +25,7 @@ public class Answer {
     }
 
     /** Times in nanoseconds of {@code System.nanoTime}. */
-    public void end(long events, long began, long ended, long mib) throws IOException {
+    public void end(long events, long began, long ended, long cpu, long mib) throws IOException {
         counts.close();
         StringWriter text = new StringWriter();
         try (JsonGenerator json = new JsonFactory().createGenerator(text)) {
@@ -32,10 +34,16 @@ public class Answer {
             json.writeNumberField("first", 0);
             json.writeNumberField("began", began / 1e9);
             json.writeNumberField("ended", ended / 1e9);
+            json.writeNumberField("cpu", cpu / 1e9);
             json.writeNumberField("rss_mib", mib);
             json.writeEndObject();
         }
         System.out.println(text);
+    }
+
+    /** Processor time of all threads so far, nanoseconds. */
+    public static long cpu() {
+        return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime();
     }
 
     /** The most memory this process held, MiB; 0 where the system does not say. */

@@ -41,6 +41,7 @@ public class StreamsCount {
     private static final AtomicLong PINS = new AtomicLong();
     private static final AtomicLong DOMAINS = new AtomicLong();
     private static volatile long began;
+    private static volatile long beganCpu;
 
     public static void main(String[] arguments) throws Exception {
         String topic = arguments[1];
@@ -70,6 +71,7 @@ public class StreamsCount {
                 }
             }
             long ended = System.nanoTime();
+            long cpu = Answer.cpu() - beganCpu;
             long mib = Answer.peakMib();
             Thread.sleep(500); // what was seen last is in its store
             Answer answer = new Answer(arguments[2]);
@@ -78,12 +80,13 @@ public class StreamsCount {
             } else {
                 windowed(streams, answer);
             }
-            answer.end(PINS.get(), began, ended, mib);
+            answer.end(PINS.get(), began, ended, cpu, mib);
         }
     }
 
     private static void saw(AtomicLong counter) {
         if (began == 0) {
+            beganCpu = Answer.cpu();
             began = System.nanoTime();
         }
         counter.incrementAndGet();
