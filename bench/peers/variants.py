@@ -28,6 +28,8 @@ class Variant:
     workers: int = 1
 
 
+#: How far a plain consumer goes.
+_STEPS: tuple[tuple[str, Counted], ...] = (("fetch", "events"), ("decode", "events"), ("count", "counts"))
 _OURS = (
     "fetches of 2 MiB a partition, at most 20,000 records a batch, compiled scanner with an exact path for what is odd"
 )
@@ -44,14 +46,8 @@ _PATHWAY = "mode static, JSON parsed by its connector, groupby and count"
 VARIANTS = (
     Variant("ours", "one worker", "ours", _OURS, _OURS_PROMISE),
     Variant("ours", "two workers", "ours", f"{_OURS}; two processes of one group", _OURS_PROMISE, workers=2),
-    *(
-        Variant("librdkafka", name, "librdkafka", _RDKAFKA, AT_LEAST_ONCE, checked)
-        for name, checked in (("fetch", "events"), ("decode", "events"), ("count", "counts"))
-    ),
-    *(
-        Variant("aiokafka", name, "aiokafka_getmany", _AIOKAFKA, AT_LEAST_ONCE, checked)
-        for name, checked in (("fetch", "events"), ("decode", "events"), ("count", "counts"))
-    ),
+    *(Variant("librdkafka", name, "librdkafka", _RDKAFKA, AT_LEAST_ONCE, checked) for name, checked in _STEPS),
+    *(Variant("aiokafka", name, "aiokafka_getmany", _AIOKAFKA, AT_LEAST_ONCE, checked) for name, checked in _STEPS),
     Variant("flink", "cold", "2 0 1", _FLINK, _FLINK_PLAIN, timed_from="JVM start"),
     Variant("flink", "warm", "2 0 3", f"{_FLINK}; third job of a JVM", _FLINK_PLAIN, timed_from="job submitted"),
     Variant(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
 from bench.peers.answer import Question, Watch, answer
 from bench.peers.engines.dicts import Dicts, decode
 
-SETTINGS = {"auto_offset_reset": "earliest", "fetch_max_wait_ms": 50, "max_partition_fetch_bytes": 1 << 20}
+SETTINGS: dict[str, Any] = {
+    "auto_offset_reset": "earliest",
+    "fetch_max_wait_ms": 50,
+    "max_partition_fetch_bytes": 1 << 20,
+}
 
 
 async def run(question: Question) -> None:
@@ -21,10 +26,10 @@ async def run(question: Question) -> None:
         for messages in (await consumer.getmany(timeout_ms=1000)).values():
             if question.variant == "count":
                 for message in messages:
-                    count(decode(message.value))
+                    count(decode(message.value or b""))
             elif question.variant == "decode":
                 for message in messages:
-                    decode(message.value)
+                    decode(message.value or b"")
             watch.saw(len(messages))
     watch.stop()
     await consumer.stop()

@@ -5,12 +5,14 @@ Settings: ``fetch.queue.backoff.ms`` 5 and ``queued.min.messages`` 500,000, with
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import Consumer
 
 from bench.peers.answer import Question, Watch, answer
 from bench.peers.engines.dicts import Dicts, decode
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "auto.offset.reset": "earliest",
     "enable.auto.commit": True,
     "fetch.queue.backoff.ms": 5,
@@ -30,10 +32,10 @@ def main() -> None:
         messages = consumer.consume(MESSAGES, timeout=1.0)
         if question.variant == "count":
             for message in messages:
-                count(decode(message.value()))
+                count(decode(message.value() or b""))
         elif question.variant == "decode":
             for message in messages:
-                decode(message.value())
+                decode(message.value() or b"")
         if messages:
             watch.saw(len(messages))
     watch.stop()
