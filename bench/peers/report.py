@@ -53,8 +53,17 @@ def ours(results: list[Result]) -> float:
     return next((one.rate for one in results if one.variant.engine == "ours" and one.variant.workers == 1), 0.0)
 
 
+def speed_up(results: list[Result]) -> str:
+    """What a second worker of ours brings; empty unless it ran."""
+    rates = {one.variant.name: one.rate for one in results if one.variant.engine == "ours" and one.runs}
+    two = rates.pop("two workers", 0.0)
+    if not two or not rates:
+        return ""
+    return "two workers of ours: " + "; ".join(f"{two / rate:.2f} × {name}" for name, rate in rates.items())
+
+
 def text(results: list[Result]) -> str:
-    """The table for people."""
+    """The table for people, and what a second worker brings."""
     mine = ours(results)
     rows = [
         (
@@ -70,9 +79,10 @@ def text(results: list[Result]) -> str:
         )
         for one in results
     ]
-    return table(
+    shown = table(
         ("engine", "variant", "events/s", "RSS MiB", "CPU µs/event", "to ours", "events", "timed from", "counts"), rows
     )
+    return "\n".join(filter(None, (shown, speed_up(results))))
 
 
 def document(results: list[Result], about: dict[str, Any]) -> dict[str, Any]:

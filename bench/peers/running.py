@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from streams.settings import PROJECT
 
 #: A run that takes longer has failed.
 SECONDS = 900.0
+#: How long a process may take to end after its answer.
+GOODBYE_SECONDS = 20.0
 
 
 class RunFailed(Exception):
@@ -111,18 +114,26 @@ def _environment() -> dict[str, str]:
 
 
 def _answers(processes: list[subprocess.Popen[str]], logs: list[Path]) -> list[dict[str, Any]]:
-    deadline = time.monotonic() + SECONDS
-    _let_go(processes)
-    answers: list[dict[str, Any]] = []
-    for process, log in zip(processes, logs, strict=True):
-        try:
-            said, _ = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise RunFailed(f"no answer after {SECONDS:.0f} s; {_tail(log)}") from None
-        lines = [line for line in said.splitlines() if line.startswith("{")]
-        if not lines:
-            raise RunFailed(f"ended with status {process.returncode}; {_tail(log)}")
-        answers.append(json.loads(lines[-1]))
+    """Every process's answer; only then may they leave their group, so that none is rebalanced while it counts."""
+    watchdog = threading.Timer(SECONDS, lambda: [process.kill() for process in processes])
+    watchdog.start()
+    try:
+        _let_go(processes)
+        answers: list[dict[str, Any]] = []
+        for process, log in zip(processes, logs, strict=True):
+            assert process.stdout
+            said = next((line for line in process.stdout if line.startswith("{")), "")
+            if not said:
+                raise RunFailed(f"ended without an answer, status {process.wait()}; {_tail(log)}")
+            answers.append(json.loads(said))
+        for process in processes:
+            assert process.stdin
+            process.stdin.close()
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):  # it has answered; what it does to end is its own affair
+                process.wait(GOODBYE_SECONDS)
+    finally:
+        watchdog.cancel()
     return answers
 
 

@@ -45,6 +45,7 @@ _PATHWAY = "mode static, JSON parsed by its connector, groupby and count"
 
 VARIANTS = (
     Variant("ours", "one worker", "ours", _OURS, _OURS_PROMISE),
+    Variant("ours", "one worker, one core", "ours", f"{_OURS}; kept to one core (Linux)", _OURS_PROMISE),
     Variant("ours", "two workers", "ours", f"{_OURS}; two processes of one group", _OURS_PROMISE, workers=2),
     *(Variant("librdkafka", name, "librdkafka", _RDKAFKA, AT_LEAST_ONCE, checked) for name, checked in _STEPS),
     *(Variant("aiokafka", name, "aiokafka_getmany", _AIOKAFKA, AT_LEAST_ONCE, checked) for name, checked in _STEPS),

@@ -144,6 +144,9 @@ def test_what_is_found_is_shown() -> None:
     assert shown[3].endswith("WRONG")
     assert "skipped: no wheel" in shown[4]
     assert shown[5].endswith("events"), "what counts nothing is not called exact"
+    assert "two workers of ours" not in report.text(results)
+    both = [*results, result("ours", "two workers", Run(1_700_000.0, 600.0, 2.0, 4.0, True))]
+    assert report.text(both).endswith("two workers of ours: 1.70 × one worker")
     figures = report.document(results, {"rounds": 3})["figures"]
     assert [one["ratio_to_ours"] for one in figures] == [1.0, 0.4, 0.01, 0.0, 0.8]
     assert figures[0]["guarantee"] and figures[0]["settings"]

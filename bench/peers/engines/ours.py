@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from typing import Any, cast
 
@@ -16,6 +17,8 @@ from bench.peers.engines.ours_table import Tables
 from operators.batch import Records, Source
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
 
+#: The consumer's thread and the agent's share one core; else each may have its own.
+ONE_CORE = "one worker, one core"
 MOST_RECORDS = 20_000
 FETCH_BYTES = 2 << 20
 
@@ -38,6 +41,8 @@ def main() -> None:
 async def run(question: Question) -> None:
     counting, watch, done = Counting(), Watch(), asyncio.Event()
     warm_up()
+    if question.variant == ONE_CORE and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # threads that are started later inherit it
     if question.variant == "two workers":
         print("ready", flush=True)
         sys.stdin.readline()
@@ -77,7 +82,6 @@ async def run(question: Question) -> None:
     app.agent(app.topic(question.topic, schema=RecordsSchema(), maxsize=16), name="count")(read)
     await app.start()
     await done.wait()
-    await app.stop()
     tables = counting.tables
     answer(
         watch,
@@ -85,6 +89,9 @@ async def run(question: Question) -> None:
         (f"{pin}\t{TYPES[kind]}\t{minute}\t{count}" for pin, kind, minute, count in tables.pins()),
         (f"{domain}\t{TYPES[kind]}\t{count}" for domain, kind, count in tables.domains()),
     )
+    if question.variant == "two workers":
+        await asyncio.to_thread(sys.stdin.readline)  # who leaves the group sets off a rebalance of the others
+    await app.stop()
 
 
 if __name__ == "__main__":
