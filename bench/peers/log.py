@@ -16,6 +16,7 @@ from bench.peers.job import PARTITIONS
 from infra import kafka, supervisor
 from infra.part import Say
 from infra.ports import require_free
+from infra.process import remember
 from streams.cli.running import home_of_its_own, last_lines, link_installed
 from streams.settings import Settings
 
@@ -36,6 +37,7 @@ def broker(installed: Settings, say: Say) -> Generator[Settings]:
     command = [*part.command, "--override", f"group.initial.rebalance.delay.ms={FIRST_REBALANCE_MS}"]
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    remember(settings, "kafka", process.pid, part.stop_timeout)  # a second run sees it and leaves its log alone
     try:
         deadline = time.monotonic() + part.start_timeout
         while not part.ready():

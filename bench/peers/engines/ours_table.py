@@ -142,11 +142,6 @@ class Tables:
                 return
             self._grow()
 
-    def add(self, pin: int, kind: int, time: int, domain: bytes) -> None:
-        """Count one event that the scanner left to the exact path; ``domain`` has 255 bytes at most."""
-        columns = np.array([[pin], [-len(domain)], [time], [kind]], np.int64)
-        self.fold(np.frombuffer(domain, np.uint8), columns, np.zeros(1, np.bool_))
-
     def pins(self) -> list[tuple[int, int, int, int]]:
         """(pin, type, minute, count)."""
         used = self._rows[self._rows[:, COUNT] > 0]
