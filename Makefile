@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --require-hashes --python
 
-.PHONY: setup test fuzz lint demo bench train-ranker up down clean
+.PHONY: setup test fuzz lint demo bench bench-peers train-ranker up down clean
 
 setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
@@ -56,6 +56,10 @@ demo: setup
 
 bench: setup
 	$(BIN)/pinstream bench
+
+# The same counting job in every engine; fetches their jars and environments on first use. Options: PEERS="--rounds 1".
+bench-peers: .venv/ready
+	$(BIN)/python -m bench.peers $(PEERS)
 
 # The ranker anew, from the sample: vectors by Triton's encoder, point-in-time rows, version 1 of the model.
 SAMPLE := examples/sample

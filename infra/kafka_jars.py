@@ -1,105 +1,33 @@
-"""Kafka's jars: what `jgo` resolved once is locked with hashes in ``kafka_jars.txt``; set-up downloads just that.
-
-What is verified: every jar's SHA-256 against the lock, at download and again before each use. The lock was written
-from jars whose SHA-1 matched Maven Central's own checksum files (:func:`lock`); no PGP signature is checked.
-"""
+"""Kafka's jars, locked with hashes in ``kafka_jars.txt``; see :mod:`infra.jars` for what is verified."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from jgo.maven import MavenContext
-
+from infra import jars
 from infra.part import Say
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0"
 LOCK = Path(__file__).with_name("kafka_jars.txt")
-DOWNLOADS_AT_ONCE = 8
-
-
-class WrongJar(Exception):
-    """A downloaded jar is not the one that was locked."""
 
 
 def classpath(folder: Path) -> str:
     """The class path of the jars, whether they are installed yet or not."""
-    return ":".join(str(_jar(folder, coordinate)) for coordinate, _ in _locked())
+    return jars.classpath(LOCK, folder)
 
 
 def complete(folder: Path) -> bool:
     """Whether every jar is there (not whether it is right: :func:`install` checks that)."""
-    return all(_jar(folder, coordinate).exists() for coordinate, _ in _locked())
+    return jars.complete(LOCK, folder)
 
 
 def install(folder: Path, say: Say) -> None:
     """Download the jars that are missing or damaged into ``folder``, a Maven repository layout."""
-    missing = [(jar, sha256) for jar, sha256 in _locked() if not _is(_jar(folder, jar), sha256)]
-    if not missing:
-        return
-    say(f"downloading {len(missing)} jars of Kafka 4.1")
-    maven = MavenContext(repo_cache=folder, timeout=60)
-    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        list(pool.map(lambda one: _download(maven, folder, *one), missing))
-
-
-def lock(folder: Path) -> str:
-    """Resolve Kafka's run-time dependencies afresh and return the text of the lock. For a version change only."""
-    maven = MavenContext(repo_cache=folder, timeout=60)
-    direct, transitive = maven.resolver.resolve([maven.create_dependency(KAFKA)])
-    lines: list[str] = []
-    for dependency in [*direct, *transitive]:
-        if dependency.scope in (None, "compile", "runtime") and not dependency.optional:
-            coordinate = f"{dependency.groupId}:{dependency.artifactId}:{dependency.version}"
-            jar = Path(dependency.artifact.resolve())
-            if _digest(jar, "sha1") != _published_sha1(maven, coordinate):
-                raise WrongJar(f"{coordinate} does not match the checksum its repository publishes")
-            lines.append(f"{coordinate} {_digest(jar, 'sha256')}\n")
-    return "".join(sorted(lines))
-
-
-def _locked() -> Iterator[tuple[str, str]]:
-    for line in LOCK.read_text().splitlines():
-        coordinate, sha256 = line.split()
-        yield coordinate, sha256
-
-
-def _jar(folder: Path, coordinate: str) -> Path:
-    group, artifact, version = coordinate.split(":")
-    return folder.joinpath(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def _is(path: Path, sha256: str) -> bool:
-    return path.exists() and _digest(path, "sha256") == sha256
-
-
-def _download(maven: MavenContext, folder: Path, coordinate: str, sha256: str) -> None:
-    jar = _jar(folder, coordinate)
-    jar.unlink(missing_ok=True)
-    group, artifact, version = coordinate.split(":")
-    maven.resolver.download(maven.project(group, artifact).at_version(version).artifact())
-    if not _is(jar, sha256):
-        jar.unlink(missing_ok=True)
-        raise WrongJar(f"{coordinate} as downloaded does not have the SHA-256 in {LOCK.name}; nothing was installed")
-
-
-def _published_sha1(maven: MavenContext, coordinate: str) -> str:
-    import requests
-
-    (central,) = maven.remote_repos.values()
-    url = f"{central}/{_jar(Path(), coordinate).as_posix()}.sha1"
-    return requests.get(url, timeout=60).text.split()[0]
+    jars.install(LOCK, folder, "Kafka 4.1", say)
 
 
 if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as scratch:
-        LOCK.write_text(lock(Path(scratch)))
+        LOCK.write_text(jars.resolved([KAFKA], Path(scratch)))
