@@ -1,4 +1,4 @@
-"""Keeps parts and workers running: whatever dies is started again (``pinstream run``).
+"""Keeps processes running: whatever dies is started again (``pinstream run``).
 
 A process that is alive is left alone, also one that hangs: whether to end it is for people, or for a platform with
 health checks, to say.
@@ -7,8 +7,9 @@ health checks, to say.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 
 from infra import supervisor, worker
@@ -22,70 +23,63 @@ LIVED = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 #: Told of each start and end: ``(what, name, process id, detail)``; what is ``started``, ``died`` or ``failed``.
 Told = Callable[[str, str, int, str], None]
+#: Name → what describes the process, asked anew before each start.
+Kept = Mapping[str, Callable[[], Part]]
+
+
+def parts_and_workers(settings: Settings, workers: int) -> Kept:
+    """The embedded parts, and so many workers."""
+    parts = {name: partial(supervisor.describe, settings, name) for name in supervisor.embedded(settings)}
+    return parts | {f"worker-{number}": partial(worker.part, settings, number) for number in range(workers)}
 
 
 @dataclass
-class _Kept:
-    name: str
+class _Process:
     describe: Callable[[], Part]
     running: Running | None = None
     began: float = 0.0
     pause: float = 0.0
     due: float = 0.0
 
+    def ended(self) -> None:
+        now = time.monotonic()
+        lived = self.running is not None and now - self.began >= LIVED
+        self.pause = 0.0 if lived else min(max(FIRST_PAUSE, self.pause * 2), LONGEST_PAUSE)
+        self.running, self.due = None, now + self.pause
+
 
 class Keeper:
-    """``settings``' embedded parts, and so many workers. Nothing is started before :meth:`look`."""
+    """Starts what of ``kept`` does not run from this home, at each :meth:`look`."""
 
-    def __init__(self, settings: Settings, workers: int, told: Told) -> None:
+    def __init__(self, settings: Settings, kept: Kept, told: Told) -> None:
         self._settings, self._told = settings, told
-        self._kept = [_Kept(name, lambda name=name: supervisor.describe(settings, name)) for name in self.parts]
-        for number in range(workers):
-            name = f"worker-{number}"
-            self._kept.append(_Kept(name, lambda number=number: worker.part(settings, number)))
-
-    @property
-    def parts(self) -> list[str]:
-        return supervisor.embedded(self._settings)
-
-    def adopt(self) -> None:
-        """Keep what runs from this home already."""
-        for kept in self._kept:
-            if running := remembered(self._settings, kept.name):
-                kept.running, kept.began = running, time.monotonic()
-                self._told("started", kept.name, running.pid, "found running")
+        self._processes = {name: _Process(describe) for name, describe in kept.items()}
 
     def run(self, stop: Event) -> None:
-        """Look, and start what is not there, until told to stop."""
+        """Look again and again until told to stop."""
         while not stop.wait(LOOK_SECONDS):
             self.look()
 
     def look(self) -> None:
         """One look at everything."""
-        for kept in self._kept:
-            if kept.running is not None and not kept.running.alive():
-                self._told("died", kept.name, kept.running.pid, "")
-                lived = time.monotonic() - kept.began
-                kept.pause = 0.0 if lived >= LIVED else min(max(FIRST_PAUSE, kept.pause * 2), LONGEST_PAUSE)
-                kept.due = time.monotonic() + kept.pause
-                kept.running = None
-            if kept.running is None and time.monotonic() >= kept.due:
-                self._start(kept)
+        for name, process in self._processes.items():
+            if process.running is not None and not process.running.alive():
+                self._told("died", name, process.running.pid, "")
+                process.ended()
+            if process.running is None and time.monotonic() >= process.due:
+                self._start(name, process)
 
     def stop(self) -> None:
-        """Stop the workers first, then the parts."""
-        workers = [kept.name for kept in self._kept if kept.name not in self.parts]
-        for names in (workers, self.parts):
-            if names:
-                supervisor.down(self._settings, lambda _: None, names)
+        """Stop everything, the last named first."""
+        for name in reversed(self._processes):
+            supervisor.down(self._settings, lambda _: None, [name])
 
-    def _start(self, kept: _Kept) -> None:
+    def _start(self, name: str, process: _Process) -> None:
         try:
-            kept.running = supervisor.start(self._settings, kept.name, kept.describe)
+            process.running = supervisor.start(self._settings, name, process.describe)
         except Exception as error:  # a taken port, a full disk: it may be otherwise next time
-            kept.pause = min(max(FIRST_PAUSE, kept.pause * 2), LONGEST_PAUSE)
-            kept.due = time.monotonic() + kept.pause
-            self._told("failed", kept.name, 0, str(error) or type(error).__name__)
+            process.ended()
+            self._told("failed", name, 0, str(error) or type(error).__name__)
             return
-        kept.began = time.monotonic()
-        self._told("started", kept.name, kept.running.pid, "")
+        process.began = time.monotonic()
+        self._told("started", name, process.running.pid, "")

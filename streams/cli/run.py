@@ -12,7 +12,7 @@ import click
 from confluent_kafka import KafkaException
 
 from infra import supervisor
-from infra.keeper import Keeper
+from infra.keeper import Keeper, parts_and_workers
 from infra.migrate import MigrationChanged
 from infra.process import remember, remembered
 from infra.standing import stand_up
@@ -49,10 +49,9 @@ def command(workers: int, as_json: bool) -> None:
         )
     with stop_on_interrupt() as stop:
         remember(settings, "run", os.getpid(), STOP_SECONDS)
-        keeper = Keeper(settings, workers, told)
+        keeper = Keeper(settings, parts_and_workers(settings, workers), told)
         try:
             asyncio.run(stand_up(settings, lambda line: click.echo(line, err=as_json)))
-            keeper.adopt()
             keeper.run(stop)
         except (supervisor.PartFailed, MigrationChanged, KafkaException, StoreUnavailable, ClickHouseError) as error:
             click.echo(f"{error}\n`pinstream doctor` says what is wrong and how to fix it.", err=True)
