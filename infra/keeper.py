@@ -14,7 +14,7 @@ from threading import Event
 
 from infra import supervisor, worker
 from infra.part import Part
-from infra.process import Running, remembered
+from infra.process import Running
 from streams.settings import Settings
 
 LOOK_SECONDS = 0.1

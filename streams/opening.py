@@ -41,6 +41,7 @@ async def open_engine(settings: Settings) -> Engine:
     state = await persist("rebuilding memory", lambda: _state(events), metrics)
     erased = Erased()
     await persist("reading who is erased", lambda: erased.load(events), metrics)
+    ledger = Ledger(events)
     engine = Engine(
         settings=settings,
         metrics=metrics,
@@ -51,8 +52,8 @@ async def open_engine(settings: Settings) -> Engine:
         state=state,
         folded=folded,
         erased=erased,
-        ledger=Ledger(events),
-        writer=EngagementWriter(events, metrics),
+        ledger=ledger,
+        writer=EngagementWriter(events, ledger, metrics),
         # Made together, slates share calls to Milvus and Triton, but each waits for the slowest: eight is 150 ms.
         schedule=FeedSchedule(batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),

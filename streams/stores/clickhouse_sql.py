@@ -53,6 +53,10 @@ class ClickHouseError(Exception):
         self.code = code
 
 
+#: The embedded ClickHouse's own: an insert under a claim that is not the last of its partition.
+CLAIM_LOST = 9001
+CLAIMS_HEADER = "X-PinStream-Claims"
+
 #: Codes that a later attempt may not meet: memory, too many queries, too many parts, no space, timeout, network.
 TRANSIENT_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 425})
 

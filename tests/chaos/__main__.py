@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: kill, stop, cut and fill whatever there is, and see whether one event is lost or double."""
+"""``python -m tests.chaos``: kill, stop, cut and fill whatever there is; is one event lost or double?"""
 
 from __future__ import annotations
 

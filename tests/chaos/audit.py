@@ -99,9 +99,7 @@ def _log(result: Audit, records: list[Record], sent: Sent) -> None:
     result.numbers["records nobody can use"] = len(sent.broken_at)
 
 
-async def _raw(
-    result: Audit, events: EventStore, truth: dict[int, Any], records: list[Record], sent: Sent
-) -> None:
+async def _raw(result: Audit, events: EventStore, truth: dict[int, Any], records: list[Record], sent: Sent) -> None:
     rows = await events.query("SELECT event_id FROM engagement")
     ids = rows["event_id"].tolist() if rows else []
     times = Counter(ids)
@@ -129,7 +127,9 @@ async def _sums(result: Audit, events: EventStore, truth: dict[int, tuple[str, d
             continue
         found: Counter[tuple[int, int, str]] = Counter()
         for name in COUNTS if rows else ():
-            for identity, hour, count in zip(rows[key].tolist(), rows["hour"].tolist(), rows[name + "_"].tolist(), strict=True):
+            for identity, hour, count in zip(
+                rows[key].tolist(), rows["hour"].tolist(), rows[name + "_"].tolist(), strict=True
+            ):
                 if count:
                     found[identity, hour, name] = count
         result.same(f"counts by {key} and hour", set(found.items()), set(expected[key].items()))
@@ -148,9 +148,7 @@ def _dead_letters(result: Audit, records: list[Record], sent: Sent) -> None:
     result.equal("places with several dead letters", sum(len(each) > 1 for each in ids.values()), 0)
 
 
-async def _pins(
-    result: Audit, events: EventStore, vectors: MilvusVectors, records: list[Record], sent: Sent
-) -> None:
+async def _pins(result: Audit, events: EventStore, vectors: MilvusVectors, records: list[Record], sent: Sent) -> None:
     newest: dict[int, dict[str, Any]] = {}
     for record in records:
         if record.topic == "pins":
@@ -174,7 +172,9 @@ async def _pins(
         {(pin, version) for pin, (version, vector) in by_pin.items() if len(vector)},
         {(pin, newest[pin]["time"]) for pin in alive},
     )
-    other = [pin for pin, vector in held.items() if pin in by_pin and not np.allclose(vector, by_pin[pin][1], atol=1e-5)]
+    other = [
+        pin for pin, vector in held.items() if pin in by_pin and not np.allclose(vector, by_pin[pin][1], atol=1e-5)
+    ]
     result.equal("pins whose two vectors differ", other[:SHOWN], [])
     result.numbers |= {"pins": len(newest), "vectors": len(held)}
 
@@ -198,7 +198,8 @@ async def _slates(result: Audit, events: EventStore, records: list[Record], trut
     kept = {slate: tuple(pins.tolist()) for slate, pins in zip(*(rows[n] for n in rows), strict=True)} if rows else {}
     result.same("slates kept in ClickHouse", set(map(int, kept)), set(slates))
     other = [
-        name for name, pins in kept.items()
+        name
+        for name, pins in kept.items()
         if int(name) in slates and all(pins != tuple(i.pin for i in one.items) for one in slates[int(name)])
     ]
     result.equal("slates kept otherwise than sent", other[:SHOWN], [])

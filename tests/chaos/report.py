@@ -27,7 +27,8 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         **outcome.audit.numbers,
         "differences": outcome.audit.differences,
         "done": [
-            one.fault.told() | {"at": round(one.at, 2), "recovered": one.recovered, "understood": one.understood, "said": one.said}
+            one.fault.told()
+            | {"at": round(one.at, 2), "recovered": one.recovered, "understood": one.understood, "said": one.said}
             for one in outcome.done
         ],
     }
@@ -70,5 +71,7 @@ def _spread(times: list[float]) -> dict[str, float]:
 
 def _line(what: str, part: str, times: int, recovered: list[float]) -> str:
     spread = _spread(recovered)
-    figures = "".join(f"{spread.get(name, float('nan')):>{width}.1f}" for name, width in (("median", 10), ("p90", 8), ("worst", 9)))
+    figures = "".join(
+        f"{spread.get(name, float('nan')):>{width}.1f}" for name, width in (("median", 10), ("p90", 8), ("worst", 9))
+    )
     return f"{what:14}{part:12}{times:>6}{len(recovered):>11}{figures}"

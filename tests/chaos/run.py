@@ -149,7 +149,11 @@ async def _drained(settings: Settings, load: Load, say: Callable[[str], None]) -
                 seen: Any = await store.query("SELECT pin, max(version) AS version FROM pin_vectors GROUP BY pin")
                 versions = dict(zip(seen["pin"].tolist(), seen["version"].tolist(), strict=True)) if seen else {}
                 slates = await store.query("SELECT count() AS n, max(emitted) AS at FROM slates")
-                now = int(rows["n"][0]), sum(versions.get(pin, 0) >= at for pin, at in newest.items()), int(slates["n"][0])
+                now = (
+                    int(rows["n"][0]),
+                    sum(versions.get(pin, 0) >= at for pin, at in newest.items()),
+                    int(slates["n"][0]),
+                )
                 if now != before:
                     moved, before = time.monotonic(), now
                 # Slates are debounced by a second or two: at rest when none came for a while.

@@ -204,9 +204,7 @@ class Stack:
         self._keepers.append(parts)
         parts.look()
         asyncio.run(stand_up(self.settings, self.say))
-        self._keepers.append(
-            Keeper(self.settings, {name: partial(self._worker, name) for name in WORKERS}, self._told)
-        )
+        self._keepers.append(Keeper(self.settings, {name: partial(self._worker, name) for name in WORKERS}, self._told))
         self._thread.start()
 
     def _part(self, name: str) -> Part:

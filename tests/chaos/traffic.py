@@ -1,4 +1,4 @@
-"""The load: SIMULATED traffic with known truth, sent as clients send: twice, late, out of order, and some of it broken."""
+"""The load: SIMULATED traffic with known truth, some of it twice, late, out of order or broken."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
     warm_up()
     events, vectors, metrics = open_event_store(settings, timeout=5), MilvusVectors(settings), Metrics()
+    ledger = Ledger(events)
     return Engine(
         settings=settings,
         metrics=metrics,
@@ -67,8 +68,8 @@ def make_engine(settings: Settings) -> Engine:
         state=HotState(),
         folded=Folded({}),
         erased=Erased(),
-        ledger=Ledger(events),
-        writer=EngagementWriter(events, metrics),
+        ledger=ledger,
+        writer=EngagementWriter(events, ledger, metrics),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),
     )
