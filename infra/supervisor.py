@@ -22,7 +22,7 @@ import psutil
 
 from infra.part import Part, Say
 from infra.ports import require_free
-from infra.process import Running, remember, remembered
+from infra.process import Running, last, remember, remembered
 from streams.settings import EMBEDDED, Settings
 
 #: Every part this package can start, in the order people are told of them.
@@ -135,6 +135,8 @@ def _begin(settings: Settings, name: str, describe: Callable[[], Part], say: Say
         module = importlib.import_module(f"infra.{name}")
         _hook(module, "install", settings, say)
         _hook(module, "prepare", settings, say)
+    if before := last(settings, name):
+        before.end_orphans()
     part = describe()
     require_free(settings, part)
     return _start(settings, part)
@@ -188,6 +190,8 @@ def _down_one(settings: Settings, name: str, say: Say) -> None:
     if running is not None:
         stopped_by = running.stop()
         say(f"{name}: stopped" + ("" if stopped_by == "SIGTERM" else f" by {stopped_by}"))
+    if before := last(settings, name):
+        before.end_orphans()
     (settings.home / "run" / f"{name}.json").unlink(missing_ok=True)
 
 
