@@ -23,7 +23,7 @@ import lz4.frame
 import zstandard
 from aiohttp import web
 
-from infra import clickhouse_claims
+from infra import clickhouse_claims, clickhouse_damage
 from infra import clickhouse_request as requests
 from infra.clickhouse_claims import Claims
 from infra.clickhouse_engine import Answer, Engine, QueryError, Statement
@@ -192,12 +192,14 @@ async def serve(folder: Path, host: str, port: int, password: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch = asyncio.create_task(clickhouse_damage.watch(engine, folder, stop))
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
         print(f"ClickHouse {engine.version} on http://{host}:{port}, folder {folder}", flush=True)
         await stop.wait()
     finally:
+        watch.cancel()
         await runner.cleanup()
         await asyncio.to_thread(engine.close)
 

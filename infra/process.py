@@ -46,11 +46,16 @@ class Running:
 
         Known by the session, which a part has to itself; the id of a session is not given again while it has members.
         """
-        if psutil.pid_exists(self.pid):
-            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            leader = psutil.Process(self.pid)  # a zombie still has its id; anybody else's must be left alone
+            if leader.status() != psutil.STATUS_ZOMBIE:
+                return
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if os.getsid(process.pid) == self.pid and process.create_time() >= self.started - START_TOLERANCE_SECONDS:
+                if (
+                    os.getsid(process.pid) == self.pid
+                    and process.create_time() >= self.started - START_TOLERANCE_SECONDS
+                ):
                     process.kill()
 
     def _process(self) -> psutil.Process | None:
