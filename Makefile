@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --require-hashes --python
 
-.PHONY: setup test lint demo bench train-ranker up down clean
+.PHONY: setup test chaos lint demo bench train-ranker up down clean
 
 setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
@@ -36,6 +36,10 @@ setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The long form: a hundred kills and more under load, then everything counted again. `CHAOS="--seed 7 --kills 300"`.
+chaos: setup
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lint: .venv/ready
 	$(BIN)/ruff format --check

@@ -1,10 +1,10 @@
 """Parts that a full disk damaged: found while what they were made of is still there, and mended by a new start.
 
-A merge that runs while the disk becomes full may be committed with an empty file of marks (chdb 4.4.0, ClickHouse 26.9;
-``tests/infra/test_full_disk.py`` shows it). Its rows cannot be read then, but the parts it was merged of stay on disk for
-eight minutes (``old_parts_lifetime``), and ClickHouse takes those instead when it starts and finds the merged one broken.
-So this process looks at its tables after the disk was full, and ends when it finds damage; whoever keeps it starts it
-again (``pinstream run``).
+A merge that runs while the disk becomes full may be committed with an empty file of marks (chdb 4.4.0, which is
+ClickHouse 26.9; ``tests/infra/test_full_disk.py`` shows it). Its rows cannot be read then, but the parts it was merged
+of stay on disk for eight minutes (``old_parts_lifetime``), and ClickHouse takes those instead when it starts and finds
+the merged one broken. So this process looks at its tables after the disk was full, and ends when it finds damage;
+whoever keeps it starts it again (``pinstream run``).
 """
 
 from __future__ import annotations

@@ -100,11 +100,11 @@ def _recover(stack: Stack, load: Load, done: Done, at: float, say: Callable[[str
 
 
 def _wait(settings: Settings, pending: list[tuple[Done, float, list[int], int]], say: Callable[[str], None]) -> None:
-    """Wait until the probes of all of these are counted and understood."""
+    """Wait until all of these are recovered from."""
     asyncio.run(_recovered(settings, pending))
     for done, _, _, _ in pending:
-        counted, understood = (f"{t:.1f} s" if t is not None else "never" for t in (done.counted, done.understood))
-        say(f"           {done.fault}: counted after {counted}, understood after {understood}")
+        said = f"not within {LONGEST_RECOVERY:.0f} s" if done.recovered is None else f"after {done.recovered:.1f} s"
+        say(f"           recovered from {done.fault} {said}")
 
 
 async def _recovered(settings: Settings, pending: list[tuple[Done, float, list[int], int]]) -> None:
@@ -118,7 +118,7 @@ async def _recovered(settings: Settings, pending: list[tuple[Done, float, list[i
                         done.counted = time.monotonic() - at
                     if done.understood is None and await _count(store, "pin_vectors", "pin", [pin]):
                         done.understood = time.monotonic() - at
-            if all(done.counted is not None and done.understood is not None for done, _, _, _ in pending):
+            if all(done.recovered is not None for done, _, _, _ in pending):
                 return
             await asyncio.sleep(LOOK)
     finally:
