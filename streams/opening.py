@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 
 from streams.engagement_writer import EngagementWriter
@@ -14,6 +13,7 @@ from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs
 from streams.persist import persist
+from streams.resuming import resume
 from streams.settings import Settings
 from streams.state import HotState
 from streams.stores.clickhouse import open_event_store
@@ -23,9 +23,6 @@ from streams.stores.triton import TritonModels
 from streams.tail import Folded
 from streams.vector_cache import VectorCache
 from streams.warm_up import warm_up
-
-#: How far back a trigger may lie for its slate to be built after a restart.
-RESUME_MINUTES = 15
 
 
 async def open_engine(settings: Settings) -> Engine:
@@ -58,7 +55,7 @@ async def open_engine(settings: Settings) -> Engine:
         schedule=FeedSchedule(batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
-    await _resume(engine)
+    await resume(engine)
     return engine
 
 
@@ -74,24 +71,3 @@ async def close_engine(engine: Engine) -> None:
     for part in (engine.models, engine.vectors, engine.events):
         with suppress(StoreUnavailable, asyncio.TimeoutError):
             await part.close()
-
-
-async def _resume(engine: Engine) -> None:
-    """Pinners who acted shortly before the last stop and whose slate never went out are due again."""
-    since = int(time.time() * 1000) - RESUME_MINUTES * 60_000
-    acted = await engine.events.query(
-        "SELECT pinner, argMax(event_id, logged) AS event, max(logged) AS at FROM engagement"
-        " WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
-        {"since": since},
-    )
-    answered = await engine.events.query(
-        "SELECT pinner, max(trigger_logged) AS at FROM slates WHERE trigger_logged > {since:Int64} GROUP BY pinner",
-        {"since": since},
-    )
-    if not acted:
-        return
-    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True)) if answered else {}
-    now = time.monotonic()
-    for pinner, event, at in zip(acted["pinner"].tolist(), acted["event"].tolist(), acted["at"].tolist(), strict=True):
-        if at > last.get(pinner, 0):
-            engine.schedule.due(pinner, event, at, now)

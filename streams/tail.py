@@ -7,7 +7,6 @@ is new. A worker that holds every partition asks nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,21 +24,22 @@ OVERLAP_MS = 10_000
 
 
 class Folded:
-    """The last offset of each partition that memory holds."""
+    """The last offset of each partition that memory holds, and when it was read, by ClickHouse's clock (ms)."""
 
-    def __init__(self, last: dict[Partition, int]) -> None:
-        self.last = last
+    def __init__(self, last: dict[Partition, int], clock: int = 0) -> None:
+        self.last, self.clock = last, clock
 
     @classmethod
     async def load(cls, events: EventStore) -> Folded:
         """What a memory rebuilt from now on will hold at least. Raises StoreUnavailable."""
+        clock = await _clock(events)
         rows = await events.query(
             "SELECT topic, partition, max(last) AS last FROM engagement GROUP BY topic, partition"
         )
         if not rows:
-            return cls({})
+            return cls({}, clock)
         names = zip(rows["topic"].tolist(), rows["partition"].tolist(), strict=True)
-        return cls(dict(zip(names, rows["last"].tolist(), strict=True)))
+        return cls(dict(zip(names, rows["last"].tolist(), strict=True)), clock)
 
 
 async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) -> None:
@@ -72,7 +72,7 @@ class Tail:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._since = int(time.time() * 1000) - OVERLAP_MS
+        self._since = engine.folded.clock - OVERLAP_MS
 
     async def follow(self, others: Iterable[Partition]) -> None:
         """Look once at each of the ``others``. Raises StoreUnavailable."""
@@ -81,7 +81,8 @@ class Tail:
             if partition[0] in ENGAGEMENT_TOPICS:
                 await catch_up(self._engine, partition)
         if any(topic in ("pins", "pinners") for topic, _ in others):
-            began = int(time.time() * 1000)
+            # ClickHouse's own clock, which stamps the rows: this machine's may be off.
+            began = await _clock(self._engine.events)
             await self._pins()
             await self._follows()
             await self._engine.erased.load(self._engine.events)
@@ -106,6 +107,10 @@ class Tail:
         if rows:
             follower, followed, version = (np.array(rows[name]) for name in ("follower", "followed", "version"))
             self._engine.state.follows.accept(follower, followed, version, rows["active"].astype(np.bool_))
+
+
+async def _clock(events: EventStore) -> int:
+    return int((await events.query("SELECT toUnixTimestamp64Milli(now64(3)) AS now"))["now"][0])
 
 
 def _event(pin: int, version: int, deleted: int, pinner: int, board: int, domain: str) -> PinEvent:

@@ -57,8 +57,8 @@ class ClickHouseNative:
 
     async def _last_claims(self) -> dict[tuple[str, int], tuple[int, str]]:
         rows = await self.query(
-            "SELECT topic, partition, max(number) AS number, argMax(claim, (number, claim)) AS claim "
-            "FROM claims GROUP BY topic, partition"
+            "SELECT topic, partition, number, claim FROM claims "
+            "ORDER BY topic, partition, number DESC, claim DESC LIMIT 1 BY topic, partition"
         )
         if not rows:
             return {}

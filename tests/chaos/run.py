@@ -15,7 +15,8 @@ from streams.settings import Settings
 from streams.stores.clickhouse import ClickHouseHTTP
 from streams.stores.protocols import StoreUnavailable
 from tests.chaos.audit import Audit, audit
-from tests.chaos.schedule import Fault
+from tests.chaos.memory import differing, observed
+from tests.chaos.schedule import WORKERS, Fault
 from tests.chaos.stack import Stack
 from tests.chaos.traffic import Load
 
@@ -88,10 +89,24 @@ def run(
     load.stop()
     asyncio.run(_drained(stack.settings, load, say))
     outcome.audit = asyncio.run(audit(stack.settings, load.sent))
+    say("comparing the survivors' memory with one rebuilt from the ledger")
+    outcome.audit.differences += _memory(stack, load)
     outcome.skipped = stack.skipped
     outcome.restarts = dict(Counter(name for _, what, name in stack.story if what == "started"))
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _memory(stack: Stack, load: Load) -> list[str]:
+    """Both workers against the first one started afresh."""
+    pins, pinners, domains = load.some()
+    before = {name: observed(stack.url(name), pins, pinners, domains) for name in WORKERS}
+    again = WORKERS[0]
+    stack.restart(again)
+    fresh = observed(stack.url(again), pins, pinners, domains)
+    return [
+        f"memory of {name} and one rebuilt: {line}" for name, seen in before.items() for line in differing(seen, fresh)
+    ]
 
 
 def _recover(stack: Stack, load: Load, done: Done, at: float, say: Callable[[str], None]) -> None:

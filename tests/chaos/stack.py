@@ -24,6 +24,7 @@ import psutil
 from infra import supervisor, worker
 from infra.keeper import Keeper
 from infra.part import Part
+from infra.ports import answers
 from infra.process import remembered
 from infra.standing import stand_up
 from streams.cli.running import link_installed
@@ -89,6 +90,17 @@ class Stack:
     def url(self, name: str) -> str:
         """The API of a worker."""
         return worker.part(self.settings, int(name.removeprefix("worker-"))).address
+
+    def restart(self, name: str) -> None:
+        """Stop a worker in order, and wait until the keeper has started it again and its API answers."""
+        running = remembered(self.settings, name)
+        assert running is not None, f"{name} does not run"
+        running.stop()
+        deadline = time.monotonic() + START_SECONDS
+        before, port = running.pid, worker.part(self.settings, int(name.removeprefix("worker-"))).ports["api"]
+        while self.wait_for_pid(name) == before or not answers(self.settings.host, port):
+            assert time.monotonic() < deadline, f"{name} did not come back"
+            time.sleep(0.2)
 
     def pid(self, name: str) -> int | None:
         running = remembered(self.settings, name)

@@ -120,6 +120,11 @@ class Load:
         self._send(Line("pins", pin, event))
         return ids, pin
 
+    def some(self) -> tuple[list[int], list[int], list[str]]:
+        """Some pins, pinners and domains of this load, to look at."""
+        pins = [stable_id(line.event["pin"]) for line in self._first if line.topic == "pins"]
+        return pins[:30], self._world.pinner[:15].tolist(), list(self._world.domains[:10])
+
     def _run(self) -> None:
         began, number, next_pin = time.monotonic(), 0, time.monotonic()
         for line in self._disturbed():

@@ -14,6 +14,7 @@ from infra.migrate import migrate
 from streams.recount import complete_last_blocks
 from streams.stores.clickhouse import ClickHouseHTTP
 from streams.stores.protocols import ClaimLost
+from tests.chaos.proxy import FaultProxy
 from tests.clickhouse_process import EmbeddedServer, engagement, token
 
 MINE = [("saves", 0)]
@@ -89,6 +90,29 @@ async def test_a_worker_that_was_given_up_writes_nothing(server: EmbeddedServer,
     rows = await store.query("SELECT count() AS n, uniqExact(offset) AS different FROM engagement")
     assert (rows["n"][0], rows["different"][0]) == (180, 180)
     await store.insert("engagement", engagement(180, 20), token="b", claims=new)
+
+
+@pytest.mark.real
+async def test_an_insert_that_was_on_its_way_when_another_took_over_is_refused(
+    server: EmbeddedServer, store: ClickHouseHTTP
+) -> None:
+    """The old worker's bytes are held up, as by a machine that sleeps, and arrive when the new one has written."""
+    with FaultProxy(server.port) as proxy:
+        sleeper = ClickHouseHTTP(f"http://127.0.0.1:{proxy.port}")
+        old = await sleeper.claim(MINE)
+        proxy.blackhole()
+        late = asyncio.create_task(sleeper.insert("engagement", engagement(0, 50), token="late", claims=old))
+        await asyncio.sleep(0.5)
+        new = await store.claim(MINE)
+        assert await complete_last_blocks(store, MINE, new) == {}
+        mine = engagement(0, 80)
+        await store.insert("engagement", mine, token=token(mine), claims=new)
+        proxy.heal()
+        with pytest.raises(ClaimLost):
+            await late
+        await sleeper.close()
+    rows = await store.query("SELECT count() AS n, uniqExact(offset) AS different FROM engagement")
+    assert (rows["n"][0], rows["different"][0]) == (80, 80)
 
 
 @pytest.mark.real

@@ -1,0 +1,104 @@
+"""After a restart: pinners who acted shortly before and whose slate never went out are due again, and no others.
+
+A slate goes to Kafka first and to the table ``slates`` then, so a crash between the two leaves one that is out and not
+in the table. Such are found on the topic and put into the table, or the same trigger would get a second, other slate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from functools import partial
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from operators.slate.rows import rows
+from operators.slate.slate import Slate, decode, slate_id
+from streams.engine import Engine
+from streams.outputs import client_config
+from streams.persist import persist
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+TOPIC = "feed.candidates"
+#: How far back a trigger may lie for its slate to be built after a restart.
+RESUME_MINUTES = 15
+#: Seconds for reading what went out; a slate that was not found by then is built again.
+PATIENCE = 10.0
+
+
+async def resume(engine: Engine) -> None:
+    """Put into the table what went out, and schedule what did not. Waits for ClickHouse as long as it takes."""
+    missing = await persist("resuming", partial(_unanswered, engine), engine.metrics)
+    if not missing:
+        return
+    wanted = {slate_id(pinner, event) for pinner, event, _ in missing}
+    since = min(at for _, _, at in missing)
+    sent = await asyncio.to_thread(sent_slates, engine.settings, wanted, since)
+    if sent:
+        await persist("writing slates", partial(engine.events.insert, "slates", rows(sent)), engine.metrics)
+    out, now = {slate.slate for slate in sent}, time.monotonic()
+    for pinner, event, at in missing:
+        if slate_id(pinner, event) not in out:
+            engine.schedule.due(pinner, event, at, now)
+
+
+async def _unanswered(engine: Engine) -> list[tuple[int, int, int]]:
+    """``(pinner, event, logged)`` of the last thing that pinners did, where no slate has it or a later one."""
+    since = int(time.time() * 1000) - RESUME_MINUTES * 60_000
+    acted = await engine.events.query(
+        "SELECT pinner, argMax(event_id, logged) AS event, max(logged) AS at FROM engagement"
+        " WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
+        {"since": since},
+    )
+    answered = await engine.events.query(
+        "SELECT pinner, max(trigger_logged) AS at FROM slates WHERE trigger_logged > {since:Int64} GROUP BY pinner",
+        {"since": since},
+    )
+    if not acted:
+        return []
+    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True)) if answered else {}
+    columns = (acted[name].tolist() for name in ("pinner", "event", "at"))
+    return [(pinner, event, at) for pinner, event, at in zip(*columns, strict=True) if at > last.get(pinner, 0)]
+
+
+def sent_slates(settings: Settings, wanted: Collection[int], since: int) -> list[Slate]:
+    """Those of the ``wanted`` slates that are on the topic from ``since`` (milliseconds) on, each once: the last.
+
+    Blocks for at most :data:`PATIENCE` seconds, and says what it found by then.
+    """
+    found: dict[int, Slate] = {}
+    deadline = time.monotonic() + PATIENCE
+    consumer = Consumer(
+        {**client_config(settings), "group.id": f"{settings.group}-resuming", "enable.auto.commit": False}
+    )
+    try:
+        known = consumer.list_topics(TOPIC, timeout=PATIENCE).topics[TOPIC].partitions
+        starts = consumer.offsets_for_times(
+            [TopicPartition(TOPIC, partition, since) for partition in known], timeout=PATIENCE
+        )
+        left: dict[int, int] = {}
+        for start in starts:
+            end = consumer.get_watermark_offsets(start, timeout=PATIENCE)[1]
+            if 0 <= start.offset < end:
+                left[start.partition] = end
+        consumer.assign([start for start in starts if start.partition in left])
+        while left and time.monotonic() < deadline:
+            for message in consumer.consume(1000, timeout=0.5):
+                value = message.value()
+                if message.error() is not None or value is None:
+                    continue
+                slate = decode(value)
+                if slate.slate in wanted:
+                    found[slate.slate] = slate
+                partition, offset = message.partition(), message.offset()
+                if partition is not None and offset is not None and offset + 1 >= left.get(partition, 0):
+                    left.pop(partition, None)
+    except (KafkaException, KeyError, msgspec.DecodeError) as error:
+        log.warning("what went out before the last stop could not be read: %s", error)
+    finally:
+        consumer.close()
+    return list(found.values())
