@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
@@ -11,7 +12,7 @@ from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
 from streams.ledger import Ledger
 from streams.metrics import Metrics
-from streams.outputs import KafkaOutputs
+from streams.outputs import KafkaOutputs, reach_broker
 from streams.persist import persist
 from streams.resuming import resume
 from streams.settings import Settings
@@ -26,7 +27,7 @@ from streams.warm_up import warm_up
 
 
 async def open_engine(settings: Settings) -> Engine:
-    """Connect to every part and rebuild memory from ClickHouse; waits for ClickHouse as long as it takes.
+    """Connect to every part and rebuild memory from ClickHouse; waits for it, and for Kafka, as long as it takes.
 
     Milvus and Triton may be gone: slates go out without them and vision waits.
     """
@@ -55,6 +56,8 @@ async def open_engine(settings: Settings) -> Engine:
         schedule=FeedSchedule(batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
+    # Faust ends where no broker answers at its start; to start again costs more than to wait.
+    await persist("reaching Kafka", partial(reach_broker, settings), metrics)
     await resume(engine)
     return engine
 

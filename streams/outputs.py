@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.settings import Settings
 from streams.stores.protocols import StoreUnavailable
@@ -25,6 +26,15 @@ def client_config(settings: Settings) -> dict[str, Any]:
     if settings.kafka_ca_file:
         config["ssl.ca.location"] = settings.kafka_ca_file
     return config
+
+
+async def reach_broker(settings: Settings) -> None:
+    """Raises StoreUnavailable unless a broker answers: not only its port, which a proxy or a dying broker has too."""
+    admin = AdminClient(client_config(settings))
+    try:
+        await asyncio.to_thread(admin.list_topics, timeout=5)
+    except KafkaException as error:
+        raise StoreUnavailable("kafka", str(error)) from None
 
 
 class KafkaOutputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,8 +14,10 @@ import pytest
 from infra.migrate import migrate
 from operators.slate.slate import Item, Slate, encode, slate_id
 from streams.engine import Engine
+from streams.outputs import reach_broker
 from streams.resuming import resume
 from streams.settings import EMBEDDED, Settings
+from streams.stores.protocols import StoreUnavailable
 from streams.tail import Folded, Tail
 from tests.clickhouse_process import EmbeddedServer, engagement, token
 from tests.integration.running import until
@@ -78,6 +81,23 @@ async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
     await resume(engine)
     due = until("the other is due again, as it never went out", lambda: engine.schedule.take(time.monotonic()), 10)
     assert [entry.pinner for entry in due] == [502]
+
+
+async def test_an_open_port_is_no_broker(tmp_path: Path) -> None:
+    """A worker that starts now must wait: a proxy or a dying broker takes connections and drops them."""
+
+    async def drop(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(drop, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(StoreUnavailable):
+        await reach_broker(replace(nowhere(tmp_path), kafka=address))
+    server.close()
+
+
+async def test_a_broker_is_reached(kafka: Settings) -> None:
+    await reach_broker(kafka)
 
 
 async def test_without_kafka_what_was_due_is_made_again(engine: Engine) -> None:
