@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 TOPIC = "feed.candidates"
 #: How far back a trigger may lie for its slate to be built after a restart.
 RESUME_MINUTES = 15
+#: Slates that went out so long before the oldest that is missing are looked at too (milliseconds).
+BEFORE_MS = 30_000
 #: Seconds for reading what went out; a slate that was not found by then is built again.
 PATIENCE = 10.0
 
@@ -35,11 +37,10 @@ async def resume(engine: Engine) -> None:
     missing = await persist("resuming", partial(_unanswered, engine), engine.metrics)
     if not missing:
         return
-    wanted = {slate_id(pinner, event) for pinner, event, _ in missing}
-    since = min(at for _, _, at in missing)
-    sent = await asyncio.to_thread(sent_slates, engine.settings, wanted, since)
-    if sent:
-        await persist("writing slates", partial(engine.events.insert, "slates", rows(sent)), engine.metrics)
+    since = min(at for _, _, at in missing) - BEFORE_MS
+    sent = await asyncio.to_thread(sent_slates, engine.settings, since)
+    if unkept := await persist("looking for slates", partial(_unkept, engine, sent), engine.metrics):
+        await persist("writing slates", partial(engine.events.insert, "slates", rows(unkept)), engine.metrics)
     out, now = {slate.slate for slate in sent}, time.monotonic()
     for pinner, event, at in missing:
         if slate_id(pinner, event) not in out:
@@ -65,8 +66,19 @@ async def _unanswered(engine: Engine) -> list[tuple[int, int, int]]:
     return [(pinner, event, at) for pinner, event, at in zip(*columns, strict=True) if at > last.get(pinner, 0)]
 
 
-def sent_slates(settings: Settings, wanted: Collection[int], since: int) -> list[Slate]:
-    """Those of the ``wanted`` slates that are on the topic from ``since`` (milliseconds) on, each once: the last.
+async def _unkept(engine: Engine, sent: Sequence[Slate]) -> list[Slate]:
+    """Those that are not in the table: also of pinners who have acted again since."""
+    if not sent:
+        return []
+    kept = await engine.events.query(
+        "SELECT slate FROM slates WHERE has({sent:Array(Int64)}, slate)", {"sent": [slate.slate for slate in sent]}
+    )
+    known = set(kept["slate"].tolist()) if kept else set[int]()
+    return [slate for slate in sent if slate.slate not in known]
+
+
+def sent_slates(settings: Settings, since: int) -> list[Slate]:
+    """The slates that are on the topic from ``since`` (milliseconds) on, each once: the last.
 
     Blocks for at most :data:`PATIENCE` seconds, and says what it found by then.
     """
@@ -92,8 +104,7 @@ def sent_slates(settings: Settings, wanted: Collection[int], since: int) -> list
                 if message.error() is not None or value is None:
                     continue
                 slate = decode(value)
-                if slate.slate in wanted:
-                    found[slate.slate] = slate
+                found[slate.slate] = slate
                 partition, offset = message.partition(), message.offset()
                 if partition is not None and offset is not None and offset + 1 >= left.get(partition, 0):
                     left.pop(partition, None)

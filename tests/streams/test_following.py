@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_slate
 
 from infra.migrate import migrate
 from operators.slate.slate import Item, Slate, encode, slate_id
@@ -70,11 +71,13 @@ async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
         slate=slate_id(501, trigger), pinner=501, trigger_event=trigger, now=now, trigger_logged=now - 21,
         emitted=now, items=[Item(11, 1.0, {"fresh": 1.0})], seed=1,
     )  # fmt: skip
+    earlier = replace_slate(sent, slate=slate_id(502, 5), pinner=502, trigger_event=5, trigger_logged=now - 900)
+    outputs.send("feed.candidates", 502, encode(earlier))  # and 502 has acted again since
     outputs.send("feed.candidates", 501, encode(sent))
     await outputs.flush()
     await resume(engine)
-    kept = await engine.events.query("SELECT slate, pins FROM slates")
-    assert kept["slate"].tolist() == [sent.slate]
+    kept = await engine.events.query("SELECT slate, pins FROM slates WHERE pinner IN (501, 502)")
+    assert set(kept["slate"].tolist()) == {sent.slate, earlier.slate}
     assert kept["pins"][0].tolist() == [11]
     due = until("the other is due", lambda: engine.schedule.take(time.monotonic()), 10)
     assert [(entry.pinner, entry.event_id) for entry in due] == [(502, other)]
