@@ -26,6 +26,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "exact": outcome.audit.exact,
         **outcome.audit.numbers,
         "differences": outcome.audit.differences,
+        "memory": outcome.memory,
         "done": [
             one.fault.told()
             | {"at": round(one.at, 2), "recovered": one.recovered, "understood": one.understood, "said": one.said}
@@ -53,6 +54,7 @@ def table(outcome: Outcome) -> str:
     lines += [f"{name:40}{number:>12,}" for name, number in outcome.audit.numbers.items()]
     lines += [f"not done: {what}: {why}" for what, why in outcome.skipped.items()]
     lines += [f"DIFFERENT: {difference}" for difference in outcome.audit.differences]
+    lines += list(outcome.memory)
     if outcome.audit.exact:
         lines.append("nothing lost, nothing double, everything equal to the log")
     return "\n".join(lines)

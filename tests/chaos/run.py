@@ -53,6 +53,8 @@ class Outcome:
     seed: int
     done: list[Done] = field(default_factory=list)
     audit: Audit = field(default_factory=Audit)
+    #: Where survivors' memory is otherwise than one rebuilt; told, but no part of what is exact.
+    memory: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -90,7 +92,7 @@ def run(
     asyncio.run(_drained(stack.settings, load, say))
     outcome.audit = asyncio.run(audit(stack.settings, load.sent))
     say("comparing the survivors' memory with one rebuilt from the ledger")
-    outcome.audit.differences += _memory(stack, load)
+    outcome.memory = _memory(stack, load)
     outcome.skipped = stack.skipped
     outcome.restarts = dict(Counter(name for _, what, name in stack.story if what == "started"))
     outcome.seconds = time.monotonic() - began

@@ -58,7 +58,7 @@ class Sent:
 class Load:
     """Sends ``rate`` events a second from a thread of its own until it is stopped."""
 
-    def __init__(self, settings: Settings, seed: int, rate: float, pins: int = 40) -> None:
+    def __init__(self, settings: Settings, seed: int, rate: float, pins: int = 20) -> None:
         self.sent = Sent()
         self._rate, self._rng = rate, random.Random(seed)
         self._producer = Producer(
