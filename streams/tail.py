@@ -59,12 +59,16 @@ async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) ->
         )
         more = bool(rows) and len(rows["offset"]) == CHUNK
         if rows:
-            source = Source(topic, number, int(rows["first"][0]), int(rows["offset"][-1]))
-            # Arrow's columns are read-only, for which numba would compile every fold again.
-            engine.state.apply(Engagement(source, **{name: np.array(rows[name]) for name in ENGAGEMENT_COLUMNS}))
-            last = engine.folded.last[partition] = source.last
+            last = int(rows["offset"][-1])
+            # Meanwhile the partition may have come to this worker, or somebody else here has read the same rows.
+            new = rows["offset"] > engine.folded.last.get(partition, -1)
+            if new.any():
+                source = Source(topic, number, int(rows["first"][new][0]), last)
+                # Arrow's columns are read-only, for which numba would compile every fold again; a selection is a copy.
+                engine.state.apply(Engagement(source, **{name: rows[name][new] for name in ENGAGEMENT_COLUMNS}))
+                engine.folded.last[partition] = last
     if until < MAX_ID:
-        engine.folded.last[partition] = until
+        engine.folded.last[partition] = max(until, engine.folded.last.get(partition, -1))
 
 
 class Tail:

@@ -18,8 +18,9 @@ from streams.engine import Engine
 from streams.outputs import reach_broker
 from streams.resuming import resume
 from streams.settings import EMBEDDED, Settings
+from streams.state import HotState
 from streams.stores.protocols import StoreUnavailable
-from streams.tail import Folded, Tail
+from streams.tail import Folded, Tail, catch_up
 from tests.clickhouse_process import EmbeddedServer, engagement, token
 from tests.integration.running import until
 from tests.streams.serving import make_engine, nowhere
@@ -54,6 +55,19 @@ async def test_others_are_followed_with_a_clock_that_is_off(
         await engine.events.insert("pins", {"pin": [pin], "version": [1_760_000_000_000], "pinner": [7], "board": [3]})
     await tail.follow([("pins", 0)])
     assert engine.state.catalogue.known(np.array([1, 2], np.int64)).all()
+
+
+async def test_what_is_read_twice_at_once_is_folded_once(engine: Engine) -> None:
+    """At a rebalance a partition is followed and taken up in the same moment."""
+    rows = engagement(0, 3000)
+    await engine.events.insert("engagement", rows, token=token(rows))
+    await asyncio.gather(*(catch_up(engine, ("saves", 0)) for _ in range(3)), catch_up(engine, ("saves", 0), 2999))
+    fresh = HotState()
+    await fresh.load(engine.events)
+    pins = np.unique(rows["pin"])
+    mine, rebuilt = (state.quality.pins(pins, fresh.now) for state in (engine.state, fresh))
+    np.testing.assert_allclose(mine.exposure, rebuilt.exposure, rtol=1e-9)
+    assert engine.folded.last["saves", 0] == 2999
 
 
 async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
