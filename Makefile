@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --require-hashes --python
 
-.PHONY: setup test fuzz lint demo bench bench-peers train-ranker up down clean
+.PHONY: setup test fuzz chaos lint demo bench bench-peers train-ranker up down clean
 
 setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
@@ -44,6 +44,10 @@ SEED ?= 0
 fuzz: setup
 	PINSTREAM_FUZZ=$(EVENTS) PINSTREAM_FUZZ_EVENTS=$(EVENTS) PINSTREAM_FUZZ_REQUESTS=$(REQUESTS) PINSTREAM_FUZZ_SEED=$(SEED) \
 	    $(BIN)/python -m pytest -s tests/fuzz tests/operators/test_scan_fuzz.py
+
+# The long form: a hundred kills and more under load, then everything counted again. `CHAOS="--seed 7 --kills 300"`.
+chaos: setup
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lint: .venv/ready
 	$(BIN)/ruff format --check

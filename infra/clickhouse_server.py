@@ -23,9 +23,12 @@ import lz4.frame
 import zstandard
 from aiohttp import web
 
+from infra import clickhouse_claims, clickhouse_damage
 from infra import clickhouse_request as requests
+from infra.clickhouse_claims import Claims
 from infra.clickhouse_engine import Answer, Engine, QueryError, Statement
 from infra.clickhouse_folder import FolderInUse
+from streams.stores.clickhouse_sql import CLAIMS_HEADER
 
 PASSWORD = "PINSTREAM_CLICKHOUSE_PASSWORD"  # noqa: S105 (the name of the variable)
 #: Largest request; an insert is held in memory until it is parsed.
@@ -65,8 +68,8 @@ _CONTENT_TYPES = {
 class Server:
     """The routes. ``password`` empty: anyone who reaches the port, which is then on loopback."""
 
-    def __init__(self, engine: Engine, password: str = "") -> None:
-        self.engine, self.password = engine, password
+    def __init__(self, engine: Engine, claims: Claims, password: str = "") -> None:
+        self.engine, self.claims, self.password = engine, claims, password
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
@@ -74,10 +77,20 @@ class Server:
         app.router.add_get("/replicas_status", self.ok)
         app.router.add_get("/", self.query)
         app.router.add_post("/", self.query)
+        app.router.add_post("/claims", self.claim)
         return app
 
     async def ok(self, request: web.Request) -> web.Response:
         return web.Response(text="Ok.\n")
+
+    async def claim(self, request: web.Request) -> web.Response:
+        """A JSON list of partitions, ``["saves:0"]``; answers partition → claim. Ours, not ClickHouse's."""
+        try:
+            self._admit(request)
+            # Shielded: who hangs up may have the claim all the same, and nobody else loses time.
+            return web.json_response(await asyncio.shield(self.claims.take(await request.json())))
+        except QueryError as error:
+            return self._refused(error, {})
 
     async def query(self, request: web.Request) -> web.Response:
         headers = {
@@ -90,18 +103,23 @@ class Server:
             if request.method == "GET" and not request.query_string:
                 return web.Response(text="Ok.\n")
             statement = await requests.read(request)
-            answer = await self._run(statement)
+            claims = clickhouse_claims.read(request.headers.get(CLAIMS_HEADER, ""))
+            # Shielded: a client that hangs up does not leave a half-told insert; it ends, and its token counts.
+            answer = await asyncio.shield(self._run(statement, claims))
         except QueryError as error:
-            text = f"{error} (version {self.engine.version} (chdb))\n"
-            headers["X-ClickHouse-Exception-Code"] = str(error.code)
-            return web.Response(status=_STATUS.get(error.code, 500), text=text, headers=headers)
+            return self._refused(error, headers)
         return await self._respond(request, statement, answer, headers)
 
-    async def _run(self, statement: Statement) -> Answer:
+    def _refused(self, error: QueryError, headers: dict[str, str]) -> web.Response:
+        text = f"{error} (version {self.engine.version} (chdb))\n"
+        headers["X-ClickHouse-Exception-Code"] = str(error.code)
+        return web.Response(status=_STATUS.get(error.code, 500), text=text, headers=headers)
+
+    async def _run(self, statement: Statement, claims: dict[str, str]) -> Answer:
         writes = statement.data is not None or requests.is_write(statement.sql)
         pool = self.engine.writers if writes else self.engine.readers
-        # Shielded: a client that hangs up does not leave a half-told insert; it ends, and its token counts.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, self.engine.run, statement))
+        async with self.claims.writing(claims):
+            return await asyncio.get_running_loop().run_in_executor(pool, self.engine.run, statement)
 
     async def _respond(
         self, request: web.Request, statement: Statement, answer: Answer, headers: dict[str, str]
@@ -169,16 +187,19 @@ async def serve(folder: Path, host: str, port: int, password: str) -> None:
     engine = Engine(folder)
     for name in engine.torn:
         print(f"forgot the token of an insert that a crash cut off: {name}", file=sys.stderr, flush=True)
-    runner = web.AppRunner(Server(engine, password).application(), access_log=None, shutdown_timeout=10)
+    claims = Claims(folder.with_name(folder.name + ".claims"))
+    runner = web.AppRunner(Server(engine, claims, password).application(), access_log=None, shutdown_timeout=10)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch = asyncio.create_task(clickhouse_damage.watch(engine, folder, stop))
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
         print(f"ClickHouse {engine.version} on http://{host}:{port}, folder {folder}", flush=True)
         await stop.wait()
     finally:
+        watch.cancel()
         await runner.cleanup()
         await asyncio.to_thread(engine.close)
 

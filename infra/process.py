@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import asdict, dataclass
 
 import psutil
@@ -40,6 +41,23 @@ class Running:
         psutil.wait_procs([*left, *children], self.stop_seconds)
         return "SIGKILL" if left else "SIGTERM"
 
+    def end_orphans(self) -> None:
+        """End what a killed process left behind: children that it started, which hold memory and ports.
+
+        Known by the session, which a part has to itself; the id of a session is not given again while it has members.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            leader = psutil.Process(self.pid)  # a zombie still has its id; anybody else's must be left alone
+            if leader.status() != psutil.STATUS_ZOMBIE:
+                return
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if (
+                    os.getsid(process.pid) == self.pid
+                    and process.create_time() >= self.started - START_TOLERANCE_SECONDS
+                ):
+                    process.kill()
+
     def _process(self) -> psutil.Process | None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
@@ -60,9 +78,14 @@ def remember(settings: Settings, name: str, pid: int, stop_seconds: float) -> Ru
 
 def remembered(settings: Settings, name: str) -> Running | None:
     """The part's process if it was started from this home and still lives."""
+    running = last(settings, name)
+    return running if running is not None and running.alive() else None
+
+
+def last(settings: Settings, name: str) -> Running | None:
+    """The process that was started last from this home under this name, dead or alive."""
     path = settings.home / "run" / f"{name}.json"
     try:
-        running = Running(**json.loads(path.read_text()))
+        return Running(**json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    return running if running.alive() else None

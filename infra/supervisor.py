@@ -9,11 +9,12 @@ import importlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +22,7 @@ import psutil
 
 from infra.part import Part, Say
 from infra.ports import require_free
-from infra.process import Running, remember, remembered
+from infra.process import Running, last, remember, remembered
 from streams.settings import EMBEDDED, Settings
 
 #: Every part this package can start, in the order people are told of them.
@@ -54,6 +55,11 @@ def embedded(settings: Settings) -> list[str]:
     return [name for name in PARTS if getattr(settings, name) == EMBEDDED]
 
 
+def workers(settings: Settings) -> list[str]:
+    """Names of the workers that ``pinstream run`` started from this home and has not stopped."""
+    return sorted(path.stem for path in (settings.home / "run").glob("worker-*.json"))
+
+
 def describe(settings: Settings, name: str) -> Part:
     """The part as its own module describes it."""
     return importlib.import_module(f"infra.{name}").part(settings)
@@ -84,6 +90,12 @@ def up(settings: Settings, say: Say = print, names: Sequence[str] | None = None)
         raise PartFailed("\n".join(failures))
 
 
+def start(settings: Settings, name: str, describe: Callable[[], Part]) -> Running:
+    """Start one process unless it runs, without waiting until it is ready. Raises what goes wrong."""
+    with _one_at_a_time(settings):
+        return remembered(settings, name) or _begin(settings, name, describe, lambda _: None)
+
+
 def down(settings: Settings, say: Say = print, names: Sequence[str] = PARTS) -> None:
     """Stop whatever of these parts runs out of this home, by SIGTERM and, past its time, SIGKILL."""
     with _one_at_a_time(settings), ThreadPoolExecutor(len(names)) as pool:
@@ -110,21 +122,27 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
 
 
 def _up_one(settings: Settings, name: str, say: Say) -> None:
-    module = importlib.import_module(f"infra.{name}")
     running = remembered(settings, name)
     if running is None:
-        _hook(module, "install", settings, say)
-        _hook(module, "prepare", settings, say)
-        part = module.part(settings)
-        require_free(settings, part)
-        running = _start(settings, part)
+        running = _begin(settings, name, partial(describe, settings, name), say)
         say(f"{name}: starting (pid {running.pid})")
-    else:
-        part = module.part(settings)
+    part = describe(settings, name)
     _wait_until_ready(settings, part, running, say)
     if complaint := part.complaint():
         raise PartFailed(f"{name} runs at {part.address}, but {complaint}\nIts log: {log_of(settings, name)}")
     say(f"{name}: ready at {part.address}")
+
+
+def _begin(settings: Settings, name: str, describe: Callable[[], Part], say: Say) -> Running:
+    if name in PARTS:
+        module = importlib.import_module(f"infra.{name}")
+        _hook(module, "install", settings, say)
+        _hook(module, "prepare", settings, say)
+    if before := last(settings, name):
+        before.end_orphans()
+    part = describe()
+    require_free(settings, part)
+    return _start(settings, part)
 
 
 def _hook(module: ModuleType, hook: str, settings: Settings, say: Say) -> None:
@@ -175,6 +193,8 @@ def _down_one(settings: Settings, name: str, say: Say) -> None:
     if running is not None:
         stopped_by = running.stop()
         say(f"{name}: stopped" + ("" if stopped_by == "SIGTERM" else f" by {stopped_by}"))
+    if before := last(settings, name):
+        before.end_orphans()
     (settings.home / "run" / f"{name}.json").unlink(missing_ok=True)
 
 

@@ -150,6 +150,7 @@ app = PinStream(
     # Seconds after which the group gives a dead worker's partitions to others.
     broker_session_timeout=10.0,
     broker_heartbeat_interval=2.0,
+    consumer_group_instance_id=settings.instance or None,
     consumer_auto_offset_reset="earliest",
     consumer_max_fetch_size=1024 * 1024,
     # A partition is given up only after the batches in hand are stored, so that no two workers write one batch.

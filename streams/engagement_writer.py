@@ -17,6 +17,7 @@ import numpy as np
 
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement
 from operators.identity import combined_id
+from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.persist import persist
 from streams.stores.protocols import EventStore, Repeated
@@ -43,8 +44,8 @@ class _Waiting(NamedTuple):
 class EngagementWriter:
     """One for each worker: blocks go in one after the other, so that a crash can cut off only the last."""
 
-    def __init__(self, events: EventStore, metrics: Metrics, most_waiting: int = MOST_WAITING) -> None:
-        self._events, self._metrics, self._most_waiting = events, metrics, most_waiting
+    def __init__(self, events: EventStore, ledger: Ledger, metrics: Metrics, most_waiting: int = MOST_WAITING) -> None:
+        self._events, self._ledger, self._metrics, self._most_waiting = events, ledger, metrics, most_waiting
         self._waiting: deque[_Waiting] = deque()
         self._newest: dict[Partition, asyncio.Future[None]] = {}
         self._rows = 0
@@ -119,7 +120,8 @@ class EngagementWriter:
         engagements = [batch.engagement for batch in batches if len(batch.engagement)]
         if engagements:
             columns = block_columns(engagements, block)
-            insert = partial(self._events.insert, "engagement", columns, token=str(block))
+            claims = self._ledger.claims({batch.partition for batch in batches})
+            insert = partial(self._events.insert, "engagement", columns, token=str(block), claims=claims)
             with self._metrics.batch_step("engagement", "clickhouse"):
                 await persist("writing engagement", insert, self._metrics)
         for batch in batches:

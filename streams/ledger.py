@@ -1,8 +1,9 @@
 """The ledger: how far ClickHouse has each partition, which is what is true after any crash.
 
-Kafka's committed offset may be behind (the worker died before it committed), never ahead. When a
-partition is taken up, its newest block is completed (a crash may have cut it off between the raw rows and
-their views), and records that are stored or under way are skipped when Kafka delivers them again.
+Kafka's committed offset may be behind (the worker died before it committed), never ahead. When a partition is taken
+up, it is claimed, so that nobody else writes it any more; its newest block is completed (a crash may have cut it off
+between the raw rows and their views), and records that are stored or under way are skipped when Kafka delivers them
+again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 from collections.abc import Iterable
 
 from streams.recount import complete_last_blocks
-from streams.stores.protocols import EventStore
+from streams.stores.protocols import Claims, EventStore
 
 Partition = tuple[str, int]
 
@@ -22,6 +23,7 @@ class Ledger:
     def __init__(self, events: EventStore) -> None:
         self._events = events
         self._last: dict[Partition, int] = {}
+        self._claims: dict[Partition, str] = {}
         self._locks: dict[Partition, asyncio.Lock] = {}
         #: How often each was forgotten.
         self._forgotten: dict[Partition, int] = {}
@@ -32,15 +34,22 @@ class Ledger:
             if partition in self._last:
                 return self._last[partition]
             forgotten = self._forgotten.get(partition, 0)
-            stored = (await complete_last_blocks(self._events, [partition])).get(partition, -1)
+            # First the claim: what an earlier holder wrote is then all there, and it writes no more.
+            claims = await self._events.claim([partition])
+            stored = (await complete_last_blocks(self._events, [partition], claims)).get(partition, -1)
             # What was asked before the partition went away says nothing about it when it comes back.
             if forgotten == self._forgotten.get(partition, 0):
+                self._claims.update(claims)
                 self._last[partition] = stored
             return stored
 
     def holds(self, partition: Partition) -> bool:
         """Is the partition still this worker's?"""
         return partition in self._last
+
+    def claims(self, partitions: Iterable[Partition]) -> Claims:
+        """The claims under which rows of these partitions are written. Raises KeyError for one never taken up."""
+        return {partition: self._claims[partition] for partition in partitions}
 
     def take(self, partition: Partition, last: int) -> None:
         """Everything up to ``last`` is on its way into ClickHouse."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from functools import partial
 
@@ -13,8 +12,9 @@ from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
 from streams.ledger import Ledger
 from streams.metrics import Metrics
-from streams.outputs import KafkaOutputs
+from streams.outputs import KafkaOutputs, reach_broker
 from streams.persist import persist
+from streams.resuming import resume
 from streams.settings import Settings
 from streams.slate_refill import read_back
 from streams.slate_writer import SlateWriter
@@ -27,12 +27,9 @@ from streams.tail import Folded
 from streams.vector_cache import VectorCache
 from streams.warm_up import warm_up
 
-#: How far back a trigger may lie for its slate to be built after a restart.
-RESUME_MINUTES = 15
-
 
 async def open_engine(settings: Settings) -> Engine:
-    """Connect to every part and rebuild memory from ClickHouse; waits for ClickHouse as long as it takes.
+    """Connect to every part and rebuild memory from ClickHouse; waits for it, and for Kafka, as long as it takes.
 
     Milvus and Triton may be gone: slates go out without them and vision waits.
     """
@@ -47,6 +44,7 @@ async def open_engine(settings: Settings) -> Engine:
     state = await persist("rebuilding memory", lambda: _state(events), metrics)
     erased = Erased()
     await persist("reading who is erased", lambda: erased.load(events), metrics)
+    ledger = Ledger(events)
     engine = Engine(
         settings=settings,
         metrics=metrics,
@@ -57,15 +55,16 @@ async def open_engine(settings: Settings) -> Engine:
         state=state,
         folded=folded,
         erased=erased,
-        ledger=Ledger(events),
-        writer=EngagementWriter(events, metrics, settings.waiting_rows),
+        ledger=ledger,
+        writer=EngagementWriter(events, ledger, metrics, settings.waiting_rows),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings), settings.waiting_slates),
         # Made together, slates share calls to Milvus and Triton, but each waits for the slowest: eight is 150 ms.
         schedule=FeedSchedule(batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
-    await _resume(engine)
-    await persist("looking for slates without rows", partial(_missed, engine), metrics)
+    # Faust ends where no broker answers at its start; to start again costs more than to wait.
+    await persist("reaching Kafka", partial(reach_broker, settings), metrics)
+    await resume(engine)
     return engine
 
 
@@ -82,35 +81,3 @@ async def close_engine(engine: Engine) -> None:
     for part in (engine.models, engine.vectors, engine.events):
         with suppress(StoreUnavailable, asyncio.TimeoutError):
             await part.close()
-
-
-async def _missed(engine: Engine) -> None:
-    """What was emitted and had no rows yet when the last worker ended is read back from Kafka."""
-    now = int(time.time() * 1000)
-    since = now - RESUME_MINUTES * 60_000
-    rows = await engine.events.query(
-        "SELECT max(emitted) AS last FROM slates WHERE emitted > {since:Int64}", {"since": since}
-    )
-    last = int(rows["last"][0]) if rows else 0
-    engine.slate_writer.missed(max(last, since), now)
-
-
-async def _resume(engine: Engine) -> None:
-    """Pinners who acted shortly before the last stop and whose slate never went out are due again."""
-    since = int(time.time() * 1000) - RESUME_MINUTES * 60_000
-    acted = await engine.events.query(
-        "SELECT pinner, argMax(event_id, logged) AS event, max(logged) AS at FROM engagement"
-        " WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
-        {"since": since},
-    )
-    answered = await engine.events.query(
-        "SELECT pinner, max(trigger_logged) AS at FROM slates WHERE trigger_logged > {since:Int64} GROUP BY pinner",
-        {"since": since},
-    )
-    if not acted:
-        return
-    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True)) if answered else {}
-    now = time.monotonic()
-    for pinner, event, at in zip(acted["pinner"].tolist(), acted["event"].tolist(), acted["at"].tolist(), strict=True):
-        if at > last.get(pinner, 0):
-            engine.schedule.due(pinner, event, at, now)

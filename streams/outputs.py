@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.settings import Settings
 from streams.stores.protocols import StoreUnavailable
@@ -29,6 +30,15 @@ def client_config(settings: Settings) -> dict[str, Any]:
 
 #: Largest message in bytes, as ``infra/topics.toml`` has it: a pin that carries its image, and what we add to it.
 LARGEST_MESSAGE = 17 << 20
+
+
+async def reach_broker(settings: Settings) -> None:
+    """Raises StoreUnavailable unless a broker answers: not only its port, which a proxy or a dying broker has too."""
+    admin = AdminClient(client_config(settings))
+    try:
+        await asyncio.to_thread(admin.list_topics, timeout=5)
+    except KafkaException as error:
+        raise StoreUnavailable("kafka", str(error)) from None
 
 
 class KafkaOutputs:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.batch import ENGAGEMENT_COLUMNS
-from streams.stores.protocols import EventStore
+from streams.stores.protocols import Claims, EventStore
 
 COUNTS = ("impressions", "closeups", "outbound_clicks", "saves", "hides")
 KEYS = ("pin", "pinner", "owner", "domain", "board")
@@ -138,7 +138,9 @@ def _rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
 _RAW = ("topic", "partition", "first", "last", "block", *ENGAGEMENT_COLUMNS)
 
 
-async def complete_last_blocks(store: EventStore, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+async def complete_last_blocks(
+    store: EventStore, partitions: Iterable[tuple[str, int]], claims: Claims | None = None
+) -> dict[tuple[str, int], int]:
     """What happens when partitions are assigned: the newest block of each is made whole.
 
     A block's raw rows are one part, so they are all there or none; a crash may have cut off the views behind
@@ -163,5 +165,5 @@ async def complete_last_blocks(store: EventStore, partitions: Iterable[tuple[str
             f"SELECT {', '.join(_RAW)} FROM engagement WHERE block = {{block:Int64}} ORDER BY topic, partition, offset",
             {"block": block},
         )
-        await store.insert("engagement", rows, token=str(block))
+        await store.insert("engagement", rows, token=str(block), claims=claims)
     return finished

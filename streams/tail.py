@@ -7,7 +7,6 @@ is new. A worker that holds every partition asks nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,21 +24,22 @@ OVERLAP_MS = 10_000
 
 
 class Folded:
-    """The last offset of each partition that memory holds."""
+    """The last offset of each partition that memory holds, and when it was read, by ClickHouse's clock (ms)."""
 
-    def __init__(self, last: dict[Partition, int]) -> None:
-        self.last = last
+    def __init__(self, last: dict[Partition, int], clock: int = 0) -> None:
+        self.last, self.clock = last, clock
 
     @classmethod
     async def load(cls, events: EventStore) -> Folded:
         """What a memory rebuilt from now on will hold at least. Raises StoreUnavailable."""
+        clock = await _clock(events)
         rows = await events.query(
             "SELECT topic, partition, max(last) AS last FROM engagement GROUP BY topic, partition"
         )
         if not rows:
-            return cls({})
+            return cls({}, clock)
         names = zip(rows["topic"].tolist(), rows["partition"].tolist(), strict=True)
-        return cls(dict(zip(names, rows["last"].tolist(), strict=True)))
+        return cls(dict(zip(names, rows["last"].tolist(), strict=True)), clock)
 
 
 async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) -> None:
@@ -59,14 +59,18 @@ async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) ->
         )
         more = bool(rows) and len(rows["offset"]) == CHUNK
         if rows:
-            source = Source(topic, number, int(rows["first"][0]), int(rows["offset"][-1]))
-            # Arrow's columns are read-only, for which numba would compile every fold again.
-            engagement = Engagement(source, **{name: np.array(rows[name]) for name in ENGAGEMENT_COLUMNS})
-            engine.state.duplicates.load(engagement.event_id)
-            engine.state.apply(engagement)
-            last = engine.folded.last[partition] = source.last
+            last = int(rows["offset"][-1])
+            # Meanwhile the partition may have come to this worker, or somebody else here has read the same rows.
+            new = rows["offset"] > engine.folded.last.get(partition, -1)
+            if new.any():
+                source = Source(topic, number, int(rows["first"][new][0]), last)
+                # Arrow's columns are read-only, for which numba would compile every fold again; a selection is a copy.
+                engagement = Engagement(source, **{name: rows[name][new] for name in ENGAGEMENT_COLUMNS})
+                engine.state.duplicates.load(engagement.event_id)
+                engine.state.apply(engagement)
+                engine.folded.last[partition] = last
     if until < MAX_ID:
-        engine.folded.last[partition] = until
+        engine.folded.last[partition] = max(until, engine.folded.last.get(partition, -1))
 
 
 class Tail:
@@ -74,7 +78,7 @@ class Tail:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._since = int(time.time() * 1000) - OVERLAP_MS
+        self._since = engine.folded.clock - OVERLAP_MS
 
     async def follow(self, others: Iterable[Partition]) -> None:
         """Look once at each of the ``others``. Raises StoreUnavailable."""
@@ -83,7 +87,8 @@ class Tail:
             if partition[0] in ENGAGEMENT_TOPICS:
                 await catch_up(self._engine, partition)
         if any(topic in ("pins", "pinners") for topic, _ in others):
-            began = int(time.time() * 1000)
+            # ClickHouse's own clock, which stamps the rows: this machine's may be off.
+            began = await _clock(self._engine.events)
             await self._pins()
             await self._follows()
             await self._engine.erased.load(self._engine.events)
@@ -108,6 +113,10 @@ class Tail:
         if rows:
             follower, followed, version = (np.array(rows[name]) for name in ("follower", "followed", "version"))
             self._engine.state.follows.accept(follower, followed, version, rows["active"].astype(np.bool_))
+
+
+async def _clock(events: EventStore) -> int:
+    return int((await events.query("SELECT toUnixTimestamp64Milli(now64(3)) AS now"))["now"][0])
 
 
 def _event(pin: int, version: int, deleted: int, pinner: int, board: int, domain: str) -> PinEvent:

@@ -48,6 +48,10 @@ class EmbeddedServer:
                 raise TimeoutError("the embedded ClickHouse did not answer within a minute")
             time.sleep(0.02)
 
+    def ended(self) -> bool:
+        """Has it ended by itself?"""
+        return self._process is not None and self._process.poll() is not None
+
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nothing is finished."""
         self._end(signal.SIGKILL)

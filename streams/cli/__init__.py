@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "Say what is wrong, and how to fix it.",
     "demo": "Run the whole engine on the shipped sample.",
     "worker": "Run the engine: agents and HTTP API.",
+    "run": "Run parts and workers, and start again whatever dies.",
     "replay": "Send event files to Kafka.",
     "simulate": "Make a stream of events from known tastes.",
     "convert": "Turn public data sets into event files.",

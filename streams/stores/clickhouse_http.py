@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -10,8 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streams.stores.clickhouse_sql import TRANSIENT_CODES, ClickHouseError, bind, identifier, insert_settings
-from streams.stores.protocols import Columns, Repeated, StoreUnavailable
+from streams.stores.clickhouse_sql import (
+    CLAIM_LOST,
+    CLAIMS_HEADER,
+    TRANSIENT_CODES,
+    ClickHouseError,
+    bind,
+    identifier,
+    insert_settings,
+)
+from streams.stores.protocols import ClaimLost, Claims, Columns, Repeated, StoreUnavailable
 
 PART = "clickhouse"
 
@@ -31,7 +40,12 @@ class ClickHouseHTTP:
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
 
-    async def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+    async def claim(self, partitions: Iterable[tuple[str, int]]) -> Claims:
+        named = {f"{topic}:{number}": (topic, number) for topic, number in partitions}
+        taken = json.loads(await self._post(json.dumps(list(named)).encode(), path="claims"))
+        return {named[name]: claim for name, claim in taken.items()}
+
+    async def insert(self, table: str, columns: Columns, *, token: str = "", claims: Claims | None = None) -> None:
         data = _arrow(columns)
         if data.num_rows == 0:
             return
@@ -41,12 +55,15 @@ class ClickHouseHTTP:
         names = ", ".join(identifier(name) for name in columns)
         await self._post(
             memoryview(sink.getvalue()),
-            query=f"INSERT INTO {identifier(table)} ({names}) FORMAT ArrowStream",
-            **insert_settings(token),
+            claims=claims,
+            arguments={
+                "query": f"INSERT INTO {identifier(table)} ({names}) FORMAT ArrowStream",
+                **insert_settings(token),
+            },
         )
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
-        body = await self._post(bind(sql, parameters).encode(), default_format="ArrowStream")
+        body = await self._post(bind(sql, parameters).encode(), arguments={"default_format": "ArrowStream"})
         if not body:
             return {}
         table = pa.ipc.open_stream(body).read_all()
@@ -60,15 +77,26 @@ class ClickHouseHTTP:
             await self._session.close()
             self._session = None
 
-    async def _post(self, body: bytes | memoryview, **arguments: int | str) -> bytes:
+    async def _post(
+        self,
+        body: bytes | memoryview,
+        *,
+        path: str = "",
+        arguments: Mapping[str, int | str] | None = None,
+        claims: Claims | None = None,
+    ) -> bytes:
         if self._session is None or self._session.closed:
             # A fresh connection costs 0.2 ms here; a kept one may belong to a process that is gone, and
             # whether a statement on it was run could not be told.
             connector = aiohttp.TCPConnector(force_close=True)
             self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, connector=connector)
         try:
+            held = ",".join(f"{topic}:{number}={claim}" for (topic, number), claim in (claims or {}).items())
             async with self._session.post(
-                self._url, params={"database": self._database, **arguments}, data=body
+                self._url + path,
+                params={"database": self._database, **(arguments or {})},
+                headers={CLAIMS_HEADER: held} if held else None,
+                data=body,
             ) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
@@ -79,6 +107,8 @@ class ClickHouseHTTP:
         text = content.decode(errors="replace")
         if code in TRANSIENT_CODES or answer.status in (502, 503, 504):
             raise StoreUnavailable(PART, text.strip(), retry_after=2.0)
+        if code == CLAIM_LOST:
+            raise ClaimLost(text.strip())
         raise ClickHouseError(code, text)
 
 

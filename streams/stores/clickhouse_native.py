@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 from clickhouse_driver import Client
@@ -21,7 +22,7 @@ from streams.stores.clickhouse_sql import (
     identifier,
     insert_settings,
 )
-from streams.stores.protocols import Columns, Repeated, StoreUnavailable
+from streams.stores.protocols import ClaimLost, Claims, Columns, Repeated, StoreUnavailable
 
 PART = "clickhouse"
 T = TypeVar("T")
@@ -41,11 +42,42 @@ class ClickHouseNative:
         self._threads = ThreadPoolExecutor(connections, "clickhouse")
         self._known: frozenset[str] | None = None
 
-    async def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+    async def claim(self, partitions: Iterable[tuple[str, int]]) -> Claims:
+        last = await self._last_claims()
+        taken = {partition: uuid4().hex for partition in partitions}
+        # Of two that come in one moment with one number, the claim itself decides; the other finds that it lost.
+        columns = {
+            "topic": [topic for topic, _ in taken],
+            "partition": [number for _, number in taken],
+            "number": [last.get(partition, (0, ""))[0] + 1 for partition in taken],
+            "claim": list(taken.values()),
+        }
+        await self.insert("claims", columns)
+        return taken
+
+    async def _last_claims(self) -> dict[tuple[str, int], tuple[int, str]]:
+        rows = await self.query(
+            "SELECT topic, partition, number, claim FROM claims "
+            "ORDER BY topic, partition, number DESC, claim DESC LIMIT 1 BY topic, partition"
+        )
+        if not rows:
+            return {}
+        columns = (rows[name].tolist() for name in ("topic", "partition", "number", "claim"))
+        return {(topic, partition): (number, claim) for topic, partition, number, claim in zip(*columns, strict=True)}
+
+    async def _require(self, claims: Claims) -> None:
+        last = await self._last_claims()
+        if lost := [partition for partition, claim in claims.items() if last.get(partition, (0, ""))[1] != claim]:
+            raise ClaimLost(f"another worker has claimed {lost}")
+
+    async def insert(self, table: str, columns: Columns, *, token: str = "", claims: Claims | None = None) -> None:
         names = ", ".join(identifier(name) for name in columns)
         data = [_listed(values) for values in columns.values()]
         if not data or not data[0]:
             return
+        if claims:
+            # Just before, not in one step with the insert: docs/decisions/0006-fence.md says what that leaves.
+            await self._require(claims)
 
         def run(client: Client) -> None:
             settings = {name: value for name, value in insert_settings(token).items() if name in self._settings(client)}

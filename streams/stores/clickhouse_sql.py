@@ -53,8 +53,14 @@ class ClickHouseError(Exception):
         self.code = code
 
 
-#: Codes that a later attempt may not meet: memory, too many queries, too many parts, no space, timeout, network.
-TRANSIENT_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 425})
+#: The embedded ClickHouse's own: an insert under a claim that is not the last of its partition.
+CLAIM_LOST = 9001
+CLAIMS_HEADER = "X-PinStream-Claims"
+
+#: Codes that a later attempt may not meet: memory, too many queries, too many parts, no space (243 when it is
+#: looked at before, 74 and 75 while writing, 76 when a file is made), a damaged part (246: the embedded process
+#: ends and mends it at its next start), timeout, network.
+TRANSIENT_CODES = frozenset({74, 75, 76, 159, 202, 209, 210, 241, 242, 243, 246, 252, 319, 425})
 
 _PLACEHOLDER = re.compile(r"'(?:[^'\\]|\\.)*'|\{(\w+):([A-Za-z0-9_(), ]+)\}")
 

@@ -6,7 +6,7 @@ raises :class:`StoreUnavailable`; the caller degrades the answer or waits, never
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -34,11 +34,29 @@ class StoreUnavailable(Exception):
         self.part, self.retry_after = part, retry_after
 
 
+#: ``(topic, partition)`` → the claim under which its rows are written.
+Claims = Mapping[tuple[str, int], str]
+
+
+class ClaimLost(Exception):
+    """Another worker has claimed a partition: whatever was to be written of it is the other's to write."""
+
+
 class EventStore(Protocol):
     """ClickHouse."""
 
-    async def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
-        """Insert rows as one block. With a ``token``, the same insert repeated counts once."""
+    async def claim(self, partitions: Iterable[tuple[str, int]]) -> Claims:
+        """Take these partitions: from now on inserts under any earlier claim of them are refused.
+
+        Returns when those that were let in before have ended.
+        """
+        ...
+
+    async def insert(self, table: str, columns: Columns, *, token: str = "", claims: Claims | None = None) -> None:
+        """Insert rows as one block. With a ``token``, the same insert repeated counts once.
+
+        Raises ClaimLost, and writes nothing, when one of the ``claims`` is not the last of its partition.
+        """
         ...
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:

@@ -60,7 +60,7 @@ def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
     warm_up()
     events, vectors, metrics = open_event_store(settings, timeout=5), MilvusVectors(settings), Metrics()
-    erased = Erased()
+    erased, ledger = Erased(), Ledger(events)
     return Engine(
         settings=settings,
         metrics=metrics,
@@ -71,8 +71,8 @@ def make_engine(settings: Settings) -> Engine:
         state=HotState(),
         folded=Folded({}),
         erased=erased,
-        ledger=Ledger(events),
-        writer=EngagementWriter(events, metrics),
+        ledger=ledger,
+        writer=EngagementWriter(events, ledger, metrics),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings)),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),

@@ -18,11 +18,12 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver import errors as driver
 
+from infra.migrate import SQL
 from streams.settings import Settings
 from streams.stores.clickhouse import ClickHouseError, ClickHouseHTTP, open_event_store
 from streams.stores.clickhouse_native import ClickHouseNative
 from streams.stores.clickhouse_sql import bind
-from streams.stores.protocols import EventStore, StoreUnavailable
+from streams.stores.protocols import ClaimLost, EventStore, StoreUnavailable
 from tests.clickhouse_process import EmbeddedServer, free_port
 
 pytestmark = pytest.mark.real
@@ -183,6 +184,24 @@ async def test_the_same_token_counts_once(store: EventStore) -> None:
         await store.insert("t", {"i": [1, 2]}, token=token)
     # Without a token the rows are named by their content, which no insert before was.
     assert int((await store.query("SELECT count() AS n FROM t"))["n"][0]) == 6
+
+
+async def test_only_the_last_claim_writes(store: EventStore) -> None:
+    lines = (SQL / "0007_claims.sql").read_text().splitlines()
+    await store.command("\n".join(line for line in lines if not line.startswith("--")).rstrip().rstrip(";"))
+    await store.command("CREATE TABLE t (id Int64) ENGINE = MergeTree ORDER BY id")
+    mine, other = ("saves", 0), ("saves", 1)
+    first = await store.claim([mine, other])
+    assert set(first) == {mine, other}
+    await store.insert("t", {"id": [1]}, claims=first)
+    second = await store.claim([mine])
+    for _ in range(2):
+        with pytest.raises(ClaimLost):
+            await store.insert("t", {"id": [2]}, claims=first)
+    await store.insert("t", {"id": [3]}, claims=second)
+    await store.insert("t", {"id": [4]}, claims={other: first[other]})
+    held = await store.query("SELECT id FROM t ORDER BY id")
+    assert held["id"].tolist() == [1, 3, 4]
 
 
 async def test_a_large_batch_is_one_part(store: EventStore) -> None:

@@ -21,8 +21,9 @@ async def test_the_same_answers_with_fewer_searches():
     cache = NeighbourCache(store)
     for asked in ([3, 7, 3], [7, 9], [3, 7, 9, 3]):
         pins = np.array(asked)
-        found, exact = await cache.near(pins, VECTORS[pins - 1], 5), await ExactVectors.search(
-            store, "pins", VECTORS[pins - 1], 5
+        found, exact = (
+            await cache.near(pins, VECTORS[pins - 1], 5),
+            await ExactVectors.search(store, "pins", VECTORS[pins - 1], 5),
         )
         assert found.ids.tolist() == exact.ids.tolist()
         np.testing.assert_allclose(found.scores, exact.scores, rtol=1e-5)

@@ -10,7 +10,13 @@ def ordered(utilities, *, seed=1, last=None, **choices):
     n = len(utilities)
     vectors = np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)
     return order(
-        utilities, lambda rows: vectors[rows], NONE[:n], NONE[:n], seed=seed, ordering=Ordering(**{"size": 10} | choices), last=last
+        utilities,
+        lambda rows: vectors[rows],
+        NONE[:n],
+        NONE[:n],
+        seed=seed,
+        ordering=Ordering(**{"size": 10} | choices),
+        last=last,
     ).tolist()
 
 

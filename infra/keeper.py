@@ -1,0 +1,85 @@
+"""Keeps processes running: whatever dies is started again (``pinstream run``).
+
+A process that is alive is left alone, also one that hangs: whether to end it is for people, or for a platform with
+health checks, to say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+
+from infra import supervisor, worker
+from infra.part import Part
+from infra.process import Running
+from streams.settings import Settings
+
+LOOK_SECONDS = 0.1
+#: A process that lived so long (seconds) is started again at once; one that did not waits longer each time.
+LIVED = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+#: Told of each start and end: ``(what, name, process id, detail)``; what is ``started``, ``died`` or ``failed``.
+Told = Callable[[str, str, int, str], None]
+#: Name → what describes the process, asked anew before each start.
+Kept = Mapping[str, Callable[[], Part]]
+
+
+def parts_and_workers(settings: Settings, workers: int) -> Kept:
+    """The embedded parts, and so many workers."""
+    parts = {name: partial(supervisor.describe, settings, name) for name in supervisor.embedded(settings)}
+    return parts | {f"worker-{number}": partial(worker.part, settings, number) for number in range(workers)}
+
+
+@dataclass
+class _Process:
+    describe: Callable[[], Part]
+    running: Running | None = None
+    began: float = 0.0
+    pause: float = 0.0
+    due: float = 0.0
+
+    def ended(self) -> None:
+        now = time.monotonic()
+        lived = self.running is not None and now - self.began >= LIVED
+        self.pause = 0.0 if lived else min(max(FIRST_PAUSE, self.pause * 2), LONGEST_PAUSE)
+        self.running, self.due = None, now + self.pause
+
+
+class Keeper:
+    """Starts what of ``kept`` does not run from this home, at each :meth:`look`."""
+
+    def __init__(self, settings: Settings, kept: Kept, told: Told) -> None:
+        self._settings, self._told = settings, told
+        self._processes = {name: _Process(describe) for name, describe in kept.items()}
+
+    def run(self, stop: Event) -> None:
+        """Look again and again until told to stop."""
+        while not stop.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """One look at everything."""
+        for name, process in self._processes.items():
+            if process.running is not None and not process.running.alive():
+                self._told("died", name, process.running.pid, "")
+                process.ended()
+            if process.running is None and time.monotonic() >= process.due:
+                self._start(name, process)
+
+    def stop(self) -> None:
+        """Stop everything, the last named first."""
+        for name in reversed(self._processes):
+            supervisor.down(self._settings, lambda _: None, [name])
+
+    def _start(self, name: str, process: _Process) -> None:
+        try:
+            process.running = supervisor.start(self._settings, name, process.describe)
+        except Exception as error:  # a taken port, a full disk: it may be otherwise next time
+            process.ended()
+            self._told("failed", name, 0, str(error) or type(error).__name__)
+            return
+        process.began = time.monotonic()
+        self._told("started", name, process.running.pid, "")

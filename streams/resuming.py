@@ -1,0 +1,83 @@
+"""After a restart: pinners who acted shortly before and whose slate never went out are due again, and no others.
+
+A slate goes to Kafka first and to the table ``slates`` then, so a crash between the two leaves one that is out and not
+in the table. Such are found on the topic and put into the table, or the same trigger would get a second, other slate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from operators.slate.slate import Slate, slate_id
+from streams.engine import Engine
+from streams.persist import persist
+from streams.slate_refill import read_back
+from streams.stores.protocols import StoreUnavailable
+
+log = logging.getLogger(__name__)
+#: How far back a trigger may lie for its slate to be built after a restart.
+RESUME_MINUTES = 15
+#: Slates that went out so long before the oldest that is missing are looked at too (milliseconds).
+BEFORE_MS = 30_000
+#: Seconds for reading what went out; a slate that was not found by then is built again.
+PATIENCE = 10.0
+
+
+async def resume(engine: Engine) -> None:
+    """Put into the table what went out, and schedule what did not. Waits for ClickHouse as long as it takes."""
+    missing = await persist("resuming", partial(_unanswered, engine), engine.metrics)
+    if not missing:
+        return
+    sent = await _sent(engine, min(at for _, _, at in missing) - BEFORE_MS)
+    if unkept := await persist("looking for slates", partial(_unkept, engine, sent), engine.metrics):
+        engine.slate_writer.write(unkept)
+    out, now = {slate.slate for slate in sent}, time.monotonic()
+    for pinner, event, at in missing:
+        if slate_id(pinner, event) not in out:
+            engine.schedule.due(pinner, event, at, now)
+
+
+async def _unanswered(engine: Engine) -> list[tuple[int, int, int]]:
+    """``(pinner, event, logged)`` of the last thing that pinners did, where no slate has it or a later one."""
+    since = int(time.time() * 1000) - RESUME_MINUTES * 60_000
+    acted = await engine.events.query(
+        "SELECT pinner, argMax(event_id, logged) AS event, max(logged) AS at FROM engagement"
+        " WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
+        {"since": since},
+    )
+    answered = await engine.events.query(
+        "SELECT pinner, max(trigger_logged) AS at FROM slates WHERE trigger_logged > {since:Int64} GROUP BY pinner",
+        {"since": since},
+    )
+    if not acted:
+        return []
+    last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True)) if answered else {}
+    columns = (acted[name].tolist() for name in ("pinner", "event", "at"))
+    return [(pinner, event, at) for pinner, event, at in zip(*columns, strict=True) if at > last.get(pinner, 0)]
+
+
+async def _unkept(engine: Engine, sent: Sequence[Slate]) -> list[Slate]:
+    """Those that are not in the table: also of pinners who have acted again since."""
+    if not sent:
+        return []
+    kept = await engine.events.query(
+        "SELECT slate FROM slates WHERE has({sent:Array(Int64)}, slate)", {"sent": [slate.slate for slate in sent]}
+    )
+    known = set(kept["slate"].tolist()) if kept else set[int]()
+    return [slate for slate in sent if slate.slate not in known]
+
+
+async def _sent(engine: Engine, since: int) -> list[Slate]:
+    """The slates that are on the topic from ``since`` (ms) on, each once: the last. What is found in time counts."""
+    found: dict[int, Slate] = {}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for slates in read_back(engine.settings, since, int(time.time() * 1000)):
+                found.update((slate.slate, slate) for slate in slates)
+    except (TimeoutError, StoreUnavailable) as error:
+        log.warning("what went out before the last stop could not all be read: %s", error or "out of time")
+    return list(found.values())

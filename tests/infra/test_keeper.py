@@ -1,0 +1,100 @@
+"""What dies is started again, with nothing left of it before; what cannot start is tried again, later each time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra import keeper, supervisor, worker
+from infra.keeper import Keeper
+from infra.part import Part
+from infra.process import last, remembered
+from streams.settings import Settings
+from tests.integration.running import until
+
+#: A process that starts another and waits, as Triton does with its models.
+FAMILY = "import subprocess, sys; subprocess.Popen(['sleep', '600']); print('here', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Settings]:
+    settings = replace(Settings.load({}), home=tmp_path)
+    yield settings
+    supervisor.down(settings, lambda _: None, ["family"])
+
+
+def family(settings: Settings, code: str = FAMILY) -> Part:
+    command = [sys.executable, "-c", f"import time\n{code}\ntime.sleep(600)"]
+    return Part(name="family", command=command, ports={}, address="", ready=lambda: True, folder=settings.home)
+
+
+def test_a_killed_process_is_started_again_and_its_orphans_are_ended(home: Settings) -> None:
+    told: list[tuple[str, str]] = []
+    kept = Keeper(home, {"family": partial(family, home)}, lambda what, name, *_: told.append((what, name)))
+    stop = threading.Event()
+    thread = threading.Thread(target=kept.run, args=(stop,))
+    thread.start()
+    try:
+        first = until("it runs", lambda: remembered(home, "family"), 10)
+        [child] = until("it has a child", psutil.Process(first.pid).children, 10)
+        os.kill(first.pid, signal.SIGKILL)
+
+        def another() -> bool:
+            running = remembered(home, "family")
+            return running is not None and running.pid != first.pid
+
+        until("another runs", another, 20)
+        until("the orphan is gone", lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 10)
+    finally:
+        stop.set()
+        thread.join()
+        kept.stop()
+    assert told == [("started", "family"), ("died", "family"), ("started", "family")]
+    assert remembered(home, "family") is None
+
+
+def test_what_dies_at_once_is_not_started_at_once_again(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
+    starts: list[float] = []
+    code = "raise SystemExit(1)"
+    kept = Keeper(
+        home,
+        {"family": partial(family, home, code)},
+        lambda what, *_: starts.append(now[0]) if what == "started" else None,
+    )
+    while len(starts) < 4:
+        kept.look()
+        running = last(home, "family")
+        assert running is not None
+        until("it ended", lambda running=running: not running.alive(), 20)
+        now[0] += 0.25
+    pauses = [later - earlier for earlier, later in pairwise(starts)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= keeper.FIRST_PAUSE
+    assert pauses[-1] >= 4 * keeper.FIRST_PAUSE
+
+
+def test_what_cannot_be_started_is_told_and_tried_again(home: Settings) -> None:
+    told: list[str] = []
+    broken = replace(family(home), command=[str(home.home / "missing")])
+    kept = Keeper(home, {"family": lambda: broken}, lambda what, _name, _pid, detail: told.append(f"{what} {detail}"))
+    until("it was tried twice", lambda: kept.look() or len(told) >= 2, 20)
+    assert all(line.startswith("failed") and "missing" in line for line in told)
+
+
+def test_workers_have_ports_of_their_own() -> None:
+    settings = Settings.load({})
+    ports = [port for number in range(3) for port in worker.part(settings, number).ports.values()]
+    assert len(set(ports)) == 6
+    assert worker.part(settings, 0).ports["api"] == settings.port("api")

@@ -1,0 +1,126 @@
+"""What a worker learns from ClickHouse: what others wrote, whatever its clock says, and what it sent before it died."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace as replace_slate
+
+from infra.migrate import migrate
+from operators.slate.slate import Item, Slate, encode, slate_id
+from streams.engine import Engine
+from streams.outputs import reach_broker
+from streams.resuming import resume
+from streams.settings import EMBEDDED, Settings
+from streams.state import HotState
+from streams.stores.protocols import StoreUnavailable
+from streams.tail import Folded, Tail, catch_up
+from tests.clickhouse_process import EmbeddedServer, engagement, token
+from tests.integration.running import until
+from tests.streams.serving import make_engine, nowhere
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    """An engine on a ClickHouse of its own; Kafka is nowhere."""
+    server = EmbeddedServer(tmp_path / "clickhouse")
+    server.start()
+    monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
+    engine = make_engine(replace(nowhere(tmp_path), clickhouse=EMBEDDED))
+    await migrate(engine.events)
+    yield engine
+    await engine.events.close()
+    server.kill()
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+async def test_others_are_followed_with_a_clock_that_is_off(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Rows are stamped by ClickHouse's clock, so they are asked for by it."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + step)
+    engine.folded = await Folded.load(engine.events)
+    tail = Tail(engine)
+    for pin in (1, 2):
+        await tail.follow([("pins", 0)])
+        await engine.events.insert("pins", {"pin": [pin], "version": [1_760_000_000_000], "pinner": [7], "board": [3]})
+    await tail.follow([("pins", 0)])
+    assert engine.state.catalogue.known(np.array([1, 2], np.int64)).all()
+
+
+async def test_what_is_read_twice_at_once_is_folded_once(engine: Engine) -> None:
+    """At a rebalance a partition is followed and taken up in the same moment."""
+    rows = engagement(0, 3000)
+    await engine.events.insert("engagement", rows, token=token(rows))
+    await asyncio.gather(*(catch_up(engine, ("saves", 0)) for _ in range(3)), catch_up(engine, ("saves", 0), 2999))
+    fresh = HotState()
+    await fresh.load(engine.events)
+    pins = np.unique(rows["pin"])
+    mine, rebuilt = (state.quality.pins(pins, fresh.now) for state in (engine.state, fresh))
+    np.testing.assert_allclose(mine.exposure, rebuilt.exposure, rtol=1e-9)
+    assert engine.folded.last["saves", 0] == 2999
+
+
+async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
+    engine: Engine, kafka: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went to Kafka, and the worker died before it wrote the row: the row is made from what went out."""
+    engine.settings = replace(engine.settings, kafka=kafka.kafka_bootstrap)
+    outputs = type(engine.outputs)(engine.settings)
+    now = int(time.time() * 1000)
+    rows = engagement(0, 40) | {"logged": np.arange(now - 40, now), "kind": np.full(40, 4, np.uint8)}
+    rows |= {"pinner": np.repeat([501, 502], 20)}
+    await engine.events.insert("engagement", rows, token=token(rows))
+    trigger, other = int(rows["event_id"][19]), int(rows["event_id"][39])
+    sent = Slate(
+        slate=slate_id(501, trigger), pinner=501, trigger_event=trigger, now=now, trigger_logged=now - 21,
+        emitted=now, items=[Item(11, 1.0, {"fresh": 1.0})], seed=1,
+    )  # fmt: skip
+    earlier = replace_slate(sent, slate=slate_id(502, 5), pinner=502, trigger_event=5, trigger_logged=now - 900)
+    outputs.send("feed.candidates", 502, encode(earlier))  # and 502 has acted again since
+    outputs.send("feed.candidates", 501, encode(sent))
+    await outputs.flush()
+    await resume(engine)
+    kept = await engine.events.query("SELECT slate, pins FROM slates WHERE pinner IN (501, 502)")
+    assert set(kept["slate"].tolist()) == {sent.slate, earlier.slate}
+    assert kept["pins"][0].tolist() == [11]
+    due = until("the other is due", lambda: engine.schedule.take(time.monotonic()), 10)
+    assert [(entry.pinner, entry.event_id) for entry in due] == [(502, other)]
+    await resume(engine)
+    due = until("the other is due again, as it never went out", lambda: engine.schedule.take(time.monotonic()), 10)
+    assert [entry.pinner for entry in due] == [502]
+
+
+async def test_an_open_port_is_no_broker(tmp_path: Path) -> None:
+    """A worker that starts now must wait: a proxy or a dying broker takes connections and drops them."""
+
+    async def drop(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(drop, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(StoreUnavailable):
+        await reach_broker(replace(nowhere(tmp_path), kafka=address))
+    server.close()
+
+
+async def test_a_broker_is_reached(kafka: Settings) -> None:
+    await reach_broker(kafka)
+
+
+async def test_without_kafka_what_was_due_is_made_again(engine: Engine) -> None:
+    now = int(time.time() * 1000)
+    rows = engagement(0, 1) | {"logged": np.array([now]), "kind": np.array([4], np.uint8), "pinner": np.array([501])}
+    await engine.events.insert("engagement", rows, token=token(rows))
+    await resume(engine)
+    due = until("it is due", lambda: engine.schedule.take(time.monotonic()), 10)
+    assert [entry.pinner for entry in due] == [501]
