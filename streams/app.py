@@ -24,6 +24,7 @@ from streams.api.server import ApiServer
 from streams.engine import Engine
 from streams.ladder import Ladder
 from streams.persist import persist
+from streams.resuming import resume
 from streams.settings import Settings
 from streams.tail import Tail
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
@@ -194,6 +195,7 @@ for _topic, _reading in READINGS.items():
 async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
     lost = [(tp.topic, tp.partition) for tp in revoked]
     app.engine.ledger.forget(lost)
+    app.engine.schedule.give_up(lost)
     if batches := app.engine.writer.give_up(lost):
         # Rare: Faust waits for what is under way. But memory now holds events that the ledger does not, and would take
         # them for duplicates if the partition came back: only a worker that rebuilds its memory is right again.
@@ -203,11 +205,17 @@ async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
 
 
 async def _take_up(_app: Any, assigned: set[TP], **_: Any) -> None:
-    """Read the ledger before the first record comes: a slate must not wait for a ClickHouse that has gone since."""
-    for tp in assigned:
-        if tp.topic in ENGAGEMENT_TOPICS:
-            last = partial(app.engine.ledger.last, (tp.topic, tp.partition))
-            app.add_future(persist("reading the ledger", last, app.engine.metrics))
+    mine = [(tp.topic, tp.partition) for tp in assigned if tp.topic in ENGAGEMENT_TOPICS]
+    app.add_future(_read_ledger([each for each in mine if not app.engine.ledger.holds(each)]))
+
+
+async def _read_ledger(partitions: list[tuple[str, int]]) -> None:
+    """Before the first record comes: a slate must not wait for a ClickHouse that has gone since."""
+    engine = app.engine
+    await asyncio.gather(
+        *(persist("reading the ledger", partial(engine.ledger.last, each), engine.metrics) for each in partitions)
+    )
+    await resume(engine, partitions)
 
 
 cast(Any, app.on_partitions_revoked).connect(_forget)

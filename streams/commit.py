@@ -103,4 +103,4 @@ def _schedule(engine: Engine, engagement: Engagement) -> None:
     for pinner, event, logged in zip(
         pinners.tolist(), engagement.event_id[rows].tolist(), engagement.logged[rows].tolist(), strict=True
     ):
-        engine.schedule.due(pinner, event, logged, at)
+        engine.schedule.due(pinner, event, logged, at, engagement.source[:2])

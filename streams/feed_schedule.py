@@ -8,6 +8,7 @@ waiting longer, a pinner is taken within ``m // share + 1`` batches. Times are s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -23,6 +24,8 @@ class Due(NamedTuple):
     #: When the first and the latest trigger came.
     first: float
     latest: float
+    #: Topic and partition of that event: whoever reads them makes the slate.
+    source: tuple[str, int] = ("", 0)
 
 
 @dataclass(slots=True)
@@ -52,14 +55,17 @@ class FeedSchedule:
         """Pinners that wait."""
         return len(self._pending)
 
-    def due(self, pinner: int, event_id: int, logged: int, at: float) -> None:
-        """A trigger: ``pinner`` did something at ``at``. The latest trigger names the slate."""
+    def due(self, pinner: int, event_id: int, logged: int, at: float, source: tuple[str, int] = ("", 0)) -> None:
+        """A trigger: ``pinner`` did something at ``at``. The latest in Kafka names the slate."""
         pending = self._pending.get(pinner)
         if pending is None:
-            pending = self._pending[pinner] = _Pending(Due(pinner, event_id, logged, at, at))
+            pending = self._pending[pinner] = _Pending(Due(pinner, event_id, logged, at, at, source))
             self._push(self._soon, at + self.quiet, pending)
             return
-        pending.due = pending.due._replace(event_id=event_id, logged=logged, latest=max(at, pending.due.latest))
+        if logged < pending.due.logged:
+            return
+        latest = max(at, pending.due.latest)
+        pending.due = pending.due._replace(event_id=event_id, logged=logged, latest=latest, source=source)
         if pending.ready:
             self._push(self._newest, -pending.due.latest, pending)
 
@@ -87,6 +93,11 @@ class FeedSchedule:
         """Forget a pinner, e.g. one who is erased."""
         if pending := self._pending.pop(pinner, None):
             pending.done = True
+
+    def give_up(self, sources: Collection[tuple[str, int]]) -> None:
+        """Forget who waits for an event of these partitions: whoever has them now makes their slates."""
+        for pinner in [pinner for pinner, pending in self._pending.items() if pending.due.source in sources]:
+            self.drop(pinner)
 
     def _settle(self, at: float) -> None:
         """Move those who have become ready by ``at``."""

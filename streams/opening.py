@@ -14,7 +14,6 @@ from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs, reach_broker
 from streams.persist import persist
-from streams.resuming import resume
 from streams.settings import Settings
 from streams.slate_refill import read_back
 from streams.slate_writer import SlateWriter
@@ -64,7 +63,6 @@ async def open_engine(settings: Settings) -> Engine:
     )
     # Faust ends where no broker answers at its start; to start again costs more than to wait.
     await persist("reaching Kafka", partial(reach_broker, settings), metrics)
-    await resume(engine)
     return engine
 
 

@@ -1,4 +1,4 @@
-"""After a restart: pinners who acted shortly before and whose slate never went out are due again, and no others.
+"""When partitions are taken up: pinners who acted there shortly before and whose slate never went out are due again.
 
 A slate goes to Kafka first and to the table ``slates`` then, so a crash between the two leaves one that is out and not
 in the table. Such are found on the topic and put into the table, or the same trigger would get a second, other slate.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from operators.slate.slate import Slate, slate_id
 from streams.engine import Engine
+from streams.feed_schedule import Due
 from streams.persist import persist
 from streams.slate_refill import read_back
 from streams.stores.protocols import StoreUnavailable
 
+Partition = tuple[str, int]
 log = logging.getLogger(__name__)
 #: How far back a trigger may lie for its slate to be built after a restart.
 RESUME_MINUTES = 15
@@ -27,26 +29,30 @@ BEFORE_MS = 30_000
 PATIENCE = 10.0
 
 
-async def resume(engine: Engine) -> None:
-    """Put into the table what went out, and schedule what did not. Waits for ClickHouse as long as it takes."""
-    missing = await persist("resuming", partial(_unanswered, engine), engine.metrics)
+async def resume(engine: Engine, partitions: Collection[Partition]) -> None:
+    """Put into the table what went out, and schedule what did not. Waits for ClickHouse as long as it takes.
+
+    Only for events of these partitions: those of others are for the workers that read them.
+    """
+    missing = await persist("resuming", partial(_unanswered, engine, partitions), engine.metrics)
     if not missing:
         return
-    sent = await _sent(engine, min(at for _, _, at in missing) - BEFORE_MS)
+    sent = await _sent(engine, min(due.logged for due in missing) - BEFORE_MS)
     if unkept := await persist("looking for slates", partial(_unkept, engine, sent), engine.metrics):
         engine.slate_writer.write(unkept)
     out, now = {slate.slate for slate in sent}, time.monotonic()
-    for pinner, event, at in missing:
-        if slate_id(pinner, event) not in out:
-            engine.schedule.due(pinner, event, at, now)
+    for due in missing:
+        if slate_id(due.pinner, due.event_id) not in out and engine.ledger.holds(due.source):
+            engine.schedule.due(due.pinner, due.event_id, due.logged, now, due.source)
 
 
-async def _unanswered(engine: Engine) -> list[tuple[int, int, int]]:
-    """``(pinner, event, logged)`` of the last thing that pinners did, where no slate has it or a later one."""
+async def _unanswered(engine: Engine, partitions: Collection[Partition]) -> list[Due]:
+    """The last thing that pinners did, where no slate has it or a later one."""
     since = int(time.time() * 1000) - RESUME_MINUTES * 60_000
     acted = await engine.events.query(
-        "SELECT pinner, argMax(event_id, logged) AS event, max(logged) AS at FROM engagement"
-        " WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
+        "SELECT pinner, max((logged, event_id, topic, partition)) AS last, last.1 AS at, last.2 AS event,"
+        " last.3 AS topic_, last.4 AS partition_"
+        " FROM engagement WHERE kind != 1 AND pinner != 0 AND logged > {since:Int64} GROUP BY pinner",
         {"since": since},
     )
     answered = await engine.events.query(
@@ -56,8 +62,12 @@ async def _unanswered(engine: Engine) -> list[tuple[int, int, int]]:
     if not acted:
         return []
     last = dict(zip(answered["pinner"].tolist(), answered["at"].tolist(), strict=True)) if answered else {}
-    columns = (acted[name].tolist() for name in ("pinner", "event", "at"))
-    return [(pinner, event, at) for pinner, event, at in zip(*columns, strict=True) if at > last.get(pinner, 0)]
+    columns = (acted[name].tolist() for name in ("pinner", "event", "at", "topic_", "partition_"))
+    everyone = [
+        Due(pinner, event, at, 0.0, 0.0, (topic, partition))
+        for pinner, event, at, topic, partition in zip(*columns, strict=True)
+    ]
+    return [due for due in everyone if due.source in partitions and due.logged > last.get(due.pinner, 0)]
 
 
 async def _unkept(engine: Engine, sent: Sequence[Slate]) -> list[Slate]:

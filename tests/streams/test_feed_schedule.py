@@ -106,3 +106,14 @@ def test_memory_is_one_entry_a_pinner_however_often_they_act():
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError):
         FeedSchedule(**wrong)
+
+
+def test_an_older_trigger_changes_nothing_and_lost_partitions_take_theirs_along():
+    schedule = FeedSchedule()
+    mine, lost = ("saves", 0), ("clicks", 3)
+    schedule.due(1, 10, logged=500, at=0.0, source=mine)
+    schedule.due(1, 9, logged=400, at=0.01, source=lost)
+    schedule.due(2, 20, logged=500, at=0.0, source=lost)
+    schedule.give_up({lost})
+    assert [(due.pinner, due.event_id, due.source) for due in schedule.take(1.0)] == [(1, 10, mine)]
+    assert len(schedule) == 0

@@ -26,6 +26,7 @@ from tests.integration.running import until
 from tests.streams.serving import make_engine, nowhere
 
 pytestmark = pytest.mark.real
+MINE = ("saves", 0)
 
 
 @pytest.fixture
@@ -89,13 +90,17 @@ async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
     outputs.send("feed.candidates", 502, encode(earlier))  # and 502 has acted again since
     outputs.send("feed.candidates", 501, encode(sent))
     await outputs.flush()
-    await resume(engine)
+    await resume(engine, [("saves", 1)])
+    assert not engine.schedule.take(time.monotonic() + 1), "those partitions are another worker's"
+    await engine.ledger.last(MINE)
+    await resume(engine, [MINE])
+    await engine.slate_writer.finish()
     kept = await engine.events.query("SELECT slate, pins FROM slates WHERE pinner IN (501, 502)")
     assert set(kept["slate"].tolist()) == {sent.slate, earlier.slate}
     assert kept["pins"][0].tolist() == [11]
     due = until("the other is due", lambda: engine.schedule.take(time.monotonic()), 10)
     assert [(entry.pinner, entry.event_id) for entry in due] == [(502, other)]
-    await resume(engine)
+    await resume(engine, [MINE])
     due = until("the other is due again, as it never went out", lambda: engine.schedule.take(time.monotonic()), 10)
     assert [entry.pinner for entry in due] == [502]
 
@@ -121,6 +126,7 @@ async def test_without_kafka_what_was_due_is_made_again(engine: Engine) -> None:
     now = int(time.time() * 1000)
     rows = engagement(0, 1) | {"logged": np.array([now]), "kind": np.array([4], np.uint8), "pinner": np.array([501])}
     await engine.events.insert("engagement", rows, token=token(rows))
-    await resume(engine)
+    await engine.ledger.last(MINE)
+    await resume(engine, [MINE])
     due = until("it is due", lambda: engine.schedule.take(time.monotonic()), 10)
     assert [entry.pinner for entry in due] == [501]
