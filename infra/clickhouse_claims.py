@@ -2,7 +2,8 @@
 
 A worker claims a partition before it reads how far the ledger is, and names its claim with every insert. A later claim
 of anybody takes its place, so of all that believe a partition to be theirs only the last one writes. See
-``docs/decisions/0006-fence.md``.
+``docs/decisions/0006-fence.md``. For a moment claimed inserts can be held back altogether, so that a starting worker
+reads all sums as of one moment.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from infra.clickhouse_engine import QueryError
@@ -27,6 +28,8 @@ class Claims:
         #: Inserts under way, by the claims that they were let in with.
         self._writing: list[Mapping[str, str]] = []
         self._changed = asyncio.Condition()
+        #: Who asked for stillness, and until when (seconds of the loop's clock).
+        self._still: dict[str, float] = {}
 
     async def take(self, partitions: Iterable[str]) -> dict[str, str]:
         """New claims; older ones let nothing in from now on. Returns when what they let in before has ended."""
@@ -46,6 +49,10 @@ class Claims:
     @asynccontextmanager
     async def writing(self, claims: Mapping[str, str]) -> AsyncGenerator[None]:
         """Let an insert in. Raises QueryError (``CLAIM_LOST``) when one of its claims is not the last."""
+        while claims and (until := self._still_until()) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until), self._changed:
+                    await self._changed.wait()
         if lost := [partition for partition, claim in claims.items() if self._held.get(partition) != claim]:
             raise QueryError(
                 f"Code: {CLAIM_LOST}. DB::Exception: Another worker has claimed {', '.join(lost)}. (CLAIM_LOST)"
@@ -58,6 +65,25 @@ class Claims:
             self._writing = [other for other in self._writing if other is not claims]
             async with self._changed:
                 self._changed.notify_all()
+
+    async def still(self, seconds: float) -> str:
+        """From when this returns, claimed inserts wait for :meth:`go_on`, or for so long. Returns the name for it."""
+        name = secrets.token_hex(8)
+        self._still[name] = asyncio.get_running_loop().time() + seconds
+        async with self._changed:
+            await self._changed.wait_for(lambda: not any(self._writing))
+        return name
+
+    async def go_on(self, name: str) -> None:
+        """End one stillness; others may hold on. A name that is not known changes nothing."""
+        self._still.pop(name, None)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _still_until(self) -> float | None:
+        now = asyncio.get_running_loop().time()
+        self._still = {name: until for name, until in self._still.items() if until > now}
+        return max(self._still.values(), default=None)
 
     @staticmethod
     def _stale(writing: Mapping[str, str], taken: Mapping[str, str]) -> bool:

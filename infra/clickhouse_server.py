@@ -33,6 +33,8 @@ from streams.stores.clickhouse_sql import CLAIMS_HEADER
 PASSWORD = "PINSTREAM_CLICKHOUSE_PASSWORD"  # noqa: S105 (the name of the variable)
 #: Largest request; an insert is held in memory until it is parsed.
 MAX_BODY = 1 << 30
+#: Seconds that inserts are held back at most.
+LONGEST_STILL = 60.0
 #: ClickHouse error code → HTTP status, as ClickHouse's own server answers; all others 500.
 _STATUS = {
     62: 400,
@@ -78,6 +80,7 @@ class Server:
         app.router.add_get("/", self.query)
         app.router.add_post("/", self.query)
         app.router.add_post("/claims", self.claim)
+        app.router.add_post("/still", self.still)
         return app
 
     async def ok(self, request: web.Request) -> web.Response:
@@ -89,6 +92,18 @@ class Server:
             self._admit(request)
             # Shielded: who hangs up may have the claim all the same, and nobody else loses time.
             return web.json_response(await asyncio.shield(self.claims.take(await request.json())))
+        except QueryError as error:
+            return self._refused(error, {})
+
+    async def still(self, request: web.Request) -> web.Response:
+        """A number of seconds to hold claimed inserts back for, or the name that was answered to let them go on."""
+        try:
+            self._admit(request)
+            asked = await request.json()
+            if isinstance(asked, str):
+                await self.claims.go_on(asked)
+                return web.json_response(None)
+            return web.json_response(await self.claims.still(min(float(asked), LONGEST_STILL)))
         except QueryError as error:
             return self._refused(error, {})
 

@@ -26,6 +26,9 @@ from streams.tail import Folded
 from streams.vector_cache import VectorCache
 from streams.warm_up import warm_up
 
+#: How long other workers' writing may be held back by a start. They go on counting in memory.
+STILL_SECONDS = 30.0
+
 
 async def open_engine(settings: Settings) -> Engine:
     """Connect to every part and rebuild memory from ClickHouse; waits for it, and for Kafka, as long as it takes.
@@ -39,8 +42,7 @@ async def open_engine(settings: Settings) -> Engine:
     for circuit in (vectors.circuit, models.circuit):
         metrics.circuit(circuit)
         circuit.on_change = metrics.circuit
-    folded = await persist("opening ClickHouse", lambda: Folded.load(events), metrics)
-    state = await persist("rebuilding memory", lambda: _state(events), metrics)
+    folded, state = await persist("rebuilding memory", lambda: remembered(events), metrics)
     erased = Erased()
     await persist("reading who is erased", lambda: erased.load(events), metrics)
     ledger = Ledger(events)
@@ -66,10 +68,13 @@ async def open_engine(settings: Settings) -> Engine:
     return engine
 
 
-async def _state(events: EventStore) -> HotState:
+async def remembered(events: EventStore) -> tuple[Folded, HotState]:
     state = HotState()
-    await state.load(events)
-    return state
+    # All sums as of one moment, and how far that is: other workers fold from there on.
+    async with events.still(STILL_SECONDS):
+        folded = await Folded.load(events)
+        await state.load(events)
+    return folded, state
 
 
 async def close_engine(engine: Engine) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -44,6 +45,16 @@ class ClickHouseHTTP:
         named = {f"{topic}:{number}": (topic, number) for topic, number in partitions}
         taken = json.loads(await self._post(json.dumps(list(named)).encode(), path="claims"))
         return {named[name]: claim for name, claim in taken.items()}
+
+    @asynccontextmanager
+    async def still(self, seconds: float) -> AsyncGenerator[None]:
+        name = await self._post(json.dumps(seconds).encode(), path="still")
+        try:
+            yield
+        finally:
+            # Who cannot say so lets the time run out.
+            with suppress(StoreUnavailable):
+                await self._post(name, path="still")
 
     async def insert(self, table: str, columns: Columns, *, token: str = "", claims: Claims | None = None) -> None:
         data = _arrow(columns)

@@ -7,6 +7,7 @@ raises :class:`StoreUnavailable`; the caller degrades the answer or waits, never
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -50,6 +51,10 @@ class EventStore(Protocol):
 
         Returns when those that were let in before have ended.
         """
+        ...
+
+    def still(self, seconds: float) -> AbstractAsyncContextManager[None]:
+        """As far as the store can: no claimed insert begins or is under way inside, for so many seconds at most."""
         ...
 
     async def insert(self, table: str, columns: Columns, *, token: str = "", claims: Claims | None = None) -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace as replace_slate
 from infra.migrate import migrate
 from operators.slate.slate import Item, Slate, encode, slate_id
 from streams.engine import Engine
+from streams.opening import remembered
 from streams.outputs import reach_broker
 from streams.resuming import resume
 from streams.settings import EMBEDDED, Settings
@@ -130,3 +131,42 @@ async def test_without_kafka_what_was_due_is_made_again(engine: Engine) -> None:
     await resume(engine, [MINE])
     due = until("it is due", lambda: engine.schedule.take(time.monotonic()), 10)
     assert [entry.pinner for entry in due] == [501]
+
+
+async def test_a_start_reads_all_sums_as_of_one_moment_while_another_worker_writes(engine: Engine) -> None:
+    """What memory holds after a start, and then follows from where it says, is what the ledger holds: nothing twice."""
+    claims = await engine.events.claim([MINE])
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        while written < 6_000:
+            rows = engagement(written, 200)
+            await engine.events.insert("engagement", rows, token=token(rows), claims=claims)
+            written += 200
+
+    writing = asyncio.create_task(write())
+    while written < 400:
+        await asyncio.sleep(0.01)
+    engine.folded, engine.state = await remembered(engine.events)
+    assert 0 < written < 6_000, "the other still writes"
+    await writing
+    await catch_up(engine, MINE)
+    fresh = HotState()
+    await fresh.load(engine.events)
+    pins = np.arange(1, 200)
+    one, other = (state.quality.pins(pins, fresh.now) for state in (engine.state, fresh))
+    np.testing.assert_allclose(one.exposure, other.exposure, rtol=1e-9)
+    np.testing.assert_allclose(one.all, other.all, rtol=1e-9)
+
+
+async def test_stillness_ends_by_itself_and_holds_back_claimed_inserts_only(engine: Engine) -> None:
+    claims = await engine.events.claim([MINE])
+    rows = engagement(0, 10)
+    began = time.monotonic()
+    async with engine.events.still(0.6):
+        await engine.events.insert("engagement", engagement(900, 5), token="unclaimed")
+        assert time.monotonic() - began < 0.5
+        await engine.events.insert("engagement", rows, token=token(rows), claims=claims)
+        assert time.monotonic() - began >= 0.6
+    assert int((await engine.events.query("SELECT count() AS n FROM engagement"))["n"][0]) == 15
