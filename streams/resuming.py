@@ -23,8 +23,8 @@ Partition = tuple[str, int]
 log = logging.getLogger(__name__)
 #: How far back a trigger may lie for its slate to be built after a restart.
 RESUME_MINUTES = 15
-#: Slates that went out so long before the oldest that is missing are looked at too (milliseconds).
-BEFORE_MS = 30_000
+#: The latest slates that are looked at: rows are written within a second, so that few of them can be missing.
+MOST_SENT = 2_000
 #: Seconds for reading what went out; a slate that was not found by then is built again.
 PATIENCE = 10.0
 
@@ -34,10 +34,10 @@ async def resume(engine: Engine, partitions: Collection[Partition]) -> None:
 
     Only for events of these partitions: those of others are for the workers that read them.
     """
-    missing = await persist("resuming", partial(_unanswered, engine, partitions), engine.metrics)
-    if not missing:
+    if not partitions:
         return
-    sent = await _sent(engine, min(due.logged for due in missing) - BEFORE_MS)
+    missing = await persist("resuming", partial(_unanswered, engine, partitions), engine.metrics)
+    sent = await _sent(engine)
     if unkept := await persist("looking for slates", partial(_unkept, engine, sent), engine.metrics):
         engine.slate_writer.write(unkept)
     out, now = {slate.slate for slate in sent}, time.monotonic()
@@ -81,12 +81,13 @@ async def _unkept(engine: Engine, sent: Sequence[Slate]) -> list[Slate]:
     return [slate for slate in sent if slate.slate not in known]
 
 
-async def _sent(engine: Engine, since: int) -> list[Slate]:
-    """The slates that are on the topic from ``since`` (ms) on, each once: the last. What is found in time counts."""
+async def _sent(engine: Engine) -> list[Slate]:
+    """The latest slates on the topic, each once: the last. What is found in time counts."""
     found: dict[int, Slate] = {}
+    now = int(time.time() * 1000)
     try:
         async with asyncio.timeout(PATIENCE):
-            async for slates in read_back(engine.settings, since, int(time.time() * 1000)):
+            async for slates in read_back(engine.settings, now - RESUME_MINUTES * 60_000, now, MOST_SENT):
                 found.update((slate.slate, slate) for slate in slates)
     except (TimeoutError, StoreUnavailable) as error:
         log.warning("what went out before the last stop could not all be read: %s", error or "out of time")

@@ -19,8 +19,12 @@ TOGETHER, SECONDS = 500, 10.0
 SLACK_MS = 60_000
 
 
-async def read_back(settings: Settings, first: int, last: int) -> AsyncIterator[Sequence[Slate]]:
+async def read_back(
+    settings: Settings, first: int, last: int, most: int | None = None
+) -> AsyncIterator[Sequence[Slate]]:
     """Slates emitted from ``first`` to ``last`` (ms), by any worker, as far as the topic still has them.
+
+    With ``most``, about so many of the latest.
 
     Raises:
         StoreUnavailable: Kafka is gone.
@@ -29,7 +33,7 @@ async def read_back(settings: Settings, first: int, last: int) -> AsyncIterator[
         {**client_config(settings), "group.id": f"slates-{uuid.uuid4().hex}", "enable.auto.commit": False}
     )
     try:
-        ends = await asyncio.to_thread(_assign, consumer, first)
+        ends = await asyncio.to_thread(_assign, consumer, first, most)
         while ends:
             messages = await asyncio.to_thread(consumer.consume, TOGETHER, 1.0)
             slates = [slate for slate in map(_slate, messages) if slate and first <= slate.emitted <= last]
@@ -51,13 +55,15 @@ def _named(partition: int) -> TopicPartition:
     return TopicPartition(TOPIC, partition)
 
 
-def _assign(consumer: Consumer, first: int) -> dict[int, int]:
+def _assign(consumer: Consumer, first: int, most: int | None) -> dict[int, int]:
     """Begin at ``first`` in each partition that has something since; returns where each ends now."""
     partitions = consumer.list_topics(TOPIC, SECONDS).topics[TOPIC].partitions
     wanted = [TopicPartition(TOPIC, partition, first) for partition in partitions]
     begins = [at for at in consumer.offsets_for_times(wanted, SECONDS) if at.offset >= 0]
     ends = {at.partition: consumer.get_watermark_offsets(at, SECONDS)[1] for at in begins}
     begins = [at for at in begins if at.offset < ends[at.partition]]
+    for at in begins if most is not None else []:
+        at.offset = max(at.offset, ends[at.partition] - max(1, most // len(partitions)))
     consumer.assign(begins)
     return {at.partition: ends[at.partition] for at in begins}
 
