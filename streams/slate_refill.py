@@ -62,8 +62,9 @@ def _assign(consumer: Consumer, first: int, most: int | None) -> dict[int, int]:
     begins = [at for at in consumer.offsets_for_times(wanted, SECONDS) if at.offset >= 0]
     ends = {at.partition: consumer.get_watermark_offsets(at, SECONDS)[1] for at in begins}
     begins = [at for at in begins if at.offset < ends[at.partition]]
-    for at in begins if most is not None else []:
-        at.offset = max(at.offset, ends[at.partition] - max(1, most // len(partitions)))
+    if most is not None:
+        for at in begins:
+            at.offset = max(at.offset, ends[at.partition] - max(1, most // len(partitions)))
     consumer.assign(begins)
     return {at.partition: ends[at.partition] for at in begins}
 
