@@ -21,6 +21,7 @@ from infra import ports
 from infra.grafana import dashboards
 from streams.metrics import Metrics
 from streams.settings import PROJECT, Settings
+from tests.conftest import free_base
 from tests.integration.dashboards_data import DATABASE, store_rows, working_engine, working_parts
 
 pytestmark = pytest.mark.real
@@ -133,7 +134,9 @@ def prometheus(
 ) -> Iterator[str]:
     """A real Prometheus with our configuration, its targets replaced by an engine at work and the real parts."""
     settings = triton
-    engine_port, port = settings.port("api"), settings.port("prometheus")
+    # Apart from the session's own, where a worker may run.
+    engine_port = free_base()
+    port = engine_port + 1
     targets = {
         "pinstream": f"127.0.0.1:{engine_port}",
         "triton": f"127.0.0.1:{settings.port('triton_metrics')}",
