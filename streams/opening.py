@@ -59,8 +59,8 @@ async def open_engine(settings: Settings) -> Engine:
         ledger=ledger,
         writer=EngagementWriter(events, ledger, metrics, settings.waiting_rows),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings), settings.waiting_slates),
-        # Made together, slates share calls to Milvus and Triton, but each waits for the slowest: eight is 150 ms.
-        schedule=FeedSchedule(batch=8, oldest_share=2),
+        # Made together, slates share calls to Milvus and Triton, but each waits for the others.
+        schedule=FeedSchedule(quiet=0.030, longest=0.120, batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
     # Faust ends where no broker answers at its start; to start again costs more than to wait.

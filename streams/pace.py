@@ -21,6 +21,11 @@ class Pace:
         """An event that Kafka has had since ``logged`` was read at ``now``; milliseconds."""
         self.age = (now - logged) / 1000
 
+    @property
+    def behind(self) -> bool:
+        """Is what is read now so old that slates must wait?"""
+        return self.age > BEHIND
+
     def rest(self, spent: float) -> float:
         """Seconds to leave to counting after ``spent`` seconds of building slates."""
-        return spent * (1 / SHARE - 1) if self.age > BEHIND else 0.0
+        return spent * (1 / SHARE - 1) if self.behind else 0.0

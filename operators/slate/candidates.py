@@ -48,8 +48,9 @@ class Candidates:
 
     def sources_of(self, row: int) -> dict[str, float]:
         """Source → its score, for one candidate."""
-        scores = self.scores[row]
-        return {name: float(score) for name, score in zip(SOURCES, scores, strict=True) if not np.isnan(score)}
+        scores: list[float] = self.scores[row].tolist()
+        # A score that is not itself is NaN.
+        return {name: score for name, score in zip(SOURCES, scores, strict=True) if score == score}
 
 
 def merge(found: Mapping[str, Found], limit: int) -> Candidates:

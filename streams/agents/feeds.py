@@ -15,22 +15,43 @@ from streams.slates import SlateRequest, build_slates, encode_slate
 log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
 IDLE = 0.010
+#: Batches in the making at a time.
+TOGETHER = 3
 
 
 async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
-    """Build slates until told to stop. Never raises for one bad slate: it is logged and the next ones go on."""
+    """Build slates until told to stop. Never raises for one bad slate: it is logged and the next ones go on.
+
+    While one batch waits for Milvus, Triton or Kafka, another is made; no pinner is in both, so that a later slate
+    cannot go out before an earlier one.
+    """
+    making: dict[asyncio.Task[None], set[int]] = {}
     while not should_stop():
         due = engine.schedule.take(time.monotonic())
         if not due:
             await asyncio.sleep(IDLE)
             continue
+        pinners = {entry.pinner for entry in due}
+        while making and (len(making) == TOGETHER or any(pinners & others for others in making.values())):
+            done, _ = await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del making[task]
         began = time.monotonic()
-        try:
-            await _emit(engine, due, busy=len(due) == engine.schedule.batch)
-        except Exception:
-            engine.metrics.failed_slates(len(due))
-            log.exception("slates for %s could not be built", [entry.pinner for entry in due])
-        await asyncio.sleep(engine.pace.rest(time.monotonic() - began))
+        task = asyncio.create_task(_make(engine, due))
+        making[task] = pinners
+        if engine.pace.behind:
+            await task
+            await asyncio.sleep(engine.pace.rest(time.monotonic() - began))
+    if making:
+        await asyncio.wait(making)
+
+
+async def _make(engine: Engine, due: list[Due]) -> None:
+    try:
+        await _emit(engine, due, busy=len(due) == engine.schedule.batch)
+    except Exception:
+        engine.metrics.failed_slates(len(due))
+        log.exception("slates for %s could not be built", [entry.pinner for entry in due])
 
 
 async def _emit(engine: Engine, due: list[Due], *, busy: bool) -> None:

@@ -123,8 +123,7 @@ def replay(
             **client_config(settings),
             "acks": "all",
             "enable.idempotence": True,
-            # Where there is a rate, an event should leave when its time comes.
-            "linger.ms": 2 if rate else 20,
+            "linger.ms": 20,
             "compression.type": "lz4",
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": QUEUE,

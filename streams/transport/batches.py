@@ -31,7 +31,10 @@ from streams.transport.record_batches import CorruptBatch
 from streams.transport.records_consumer import fetch_records
 
 #: Faust fixes 1,500 ms. A fetch that names only partitions at their end holds back all others that long.
-FETCH_MAX_WAIT_MS = 20
+FETCH_MAX_WAIT_MS = 25
+#: With less than so many bytes the broker waits that long: a trickle comes as 40 fetches a second, not as hundreds,
+#: each of which costs the broker and the agents as much as one of thousands of records.
+FETCH_MIN_BYTES = 32 * 1024
 #: How long a partition rests after a batch that cannot be read, seconds.
 CORRUPT_RETRY_S = 5.0
 
@@ -57,6 +60,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Read once, when the consumer starts its fetcher; Faust leaves no other way to set it.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # pyright: ignore[reportPrivateUsage]
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES  # pyright: ignore[reportPrivateUsage]
         # Faust reads what a producer took back, unless it is itself transactional.
         consumer._isolation_level = "read_committed"  # pyright: ignore[reportPrivateUsage]
         return consumer

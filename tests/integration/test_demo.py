@@ -17,7 +17,7 @@ from streams.cli.running import link_installed
 from streams.settings import Settings
 from streams.traffic.lines import decode_line, open_to_read
 from streams.traffic.sample import PINS, TRAFFIC
-from tests.conftest import _free_base
+from tests.conftest import free_base
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Settings:
     """A fresh home with what set-up installed, and ports that are free."""
     installed = Settings.load()
     supervisor.install(installed, supervisor.PARTS, lambda _: None)
-    mine = replace(Settings.load({}), home=tmp_path / "home", port_base=_free_base())
+    mine = replace(Settings.load({}), home=tmp_path / "home", port_base=free_base())
     mine.home.mkdir()
     link_installed(installed.home, mine.home)
     return mine
