@@ -26,7 +26,7 @@ from streams.ladder import Ladder
 from streams.persist import persist
 from streams.resuming import resume
 from streams.settings import Settings
-from streams.tail import Tail
+from streams.tail import Tail, catch_up
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
 
 log = logging.getLogger(__name__)
@@ -212,9 +212,14 @@ async def _take_up(_app: Any, assigned: set[TP], **_: Any) -> None:
 async def _read_ledger(partitions: list[tuple[str, int]]) -> None:
     """Before the first record comes: a slate must not wait for a ClickHouse that has gone since."""
     engine = app.engine
-    await asyncio.gather(
-        *(persist("reading the ledger", partial(engine.ledger.last, each), engine.metrics) for each in partitions)
-    )
+
+    async def read(partition: tuple[str, int]) -> None:
+        last = await persist("reading the ledger", partial(engine.ledger.last, partition), engine.metrics)
+        if engine.folded.last.get(partition, -1) < last:
+            # What its last holder wrote, even if nothing more ever comes.
+            await persist("catching up", partial(catch_up, engine, partition, last), engine.metrics)
+
+    await asyncio.gather(*map(read, partitions))
     await resume(engine, partitions)
 
 
