@@ -36,6 +36,10 @@ COLUMNS = {Kind.IMPRESSION: "impressions", Kind.CLOSEUP: "closeups", Kind.OUTBOU
     Kind.SAVE: "saves",
     Kind.HIDE: "hides",
 }
+#: Events that are made and sent at a time.
+CHUNK = 1_000_000
+#: Memory and speed are told when so many events are stored: what they cost must not grow.
+MILESTONES = (1_000_000, 5_000_000, 20_000_000, 50_000_000)
 SAMPLE_SECONDS = 0.1
 STALLED_SECONDS = 120.0
 #: A port where nobody listens.
@@ -102,14 +106,19 @@ def measure(
         worker = start_worker(settings)
         take_in_pins(settings, worker, pins)
         worker.stop()
-        world = World.make(events, pins, pinners, minutes, seed)
-        size, seconds = fill(settings, world, codec)
+        began, size, sent = time.monotonic(), 0, np.zeros((pins + 1, 6), np.int64)
+        for first in range(0, events, CHUNK):
+            world = World.make(min(CHUNK, events - first), pins, pinners, minutes, seed + first)
+            size += fill(settings, world, codec)
+            sent += world.counts(pins)
+        seconds = time.monotonic() - began
+        size /= events
         _say(f"log: {events:,} events of {size:.0f} bytes, filled at {events / seconds:,.0f}/s ({codec})")
         worker = start_worker(settings)
         found = watch(settings, worker, events)
         worker.stop()
         found["committed"] = committed(settings)
-        asyncio.run(check(settings, world, pins, found))
+        asyncio.run(check(settings, sent, found))
         return {"cores": os.cpu_count(), "events": events, "bytes of an event": round(size), "codec": codec} | found
     finally:
         if worker is not None:
@@ -155,11 +164,11 @@ def take_in_pins(settings: Settings, worker: Worker, pins: int) -> None:
     asyncio.run(wait())
 
 
-def fill(settings: Settings, world: World, codec: str) -> tuple[float, float]:
-    """Send everything; returns bytes of an event and seconds taken."""
+def fill(settings: Settings, world: World, codec: str) -> int:
+    """Send everything; returns how many bytes."""
     options = {"compression.type": codec, "linger.ms": 50, "batch.size": 1_000_000, "batch.num.messages": 10_000}
     producer = Producer(client_config(settings) | options | {"queue.buffering.max.messages": 2_000_000})
-    began, size = time.monotonic(), 0
+    size = 0
     run = f"{time.time_ns():x}"
     for row, (kind, pin, pinner, board, at) in enumerate(
         zip(*(getattr(world, name).tolist() for name in World.__dataclass_fields__), strict=True)
@@ -176,7 +185,7 @@ def fill(settings: Settings, world: World, codec: str) -> tuple[float, float]:
         if row % 10_000 == 0:
             producer.poll(0)
     producer.flush()
-    return size / len(world.kind), time.monotonic() - began
+    return size
 
 
 def watch(settings: Settings, worker: Worker, events: int) -> dict[str, Any]:
@@ -190,6 +199,7 @@ def watch(settings: Settings, worker: Worker, events: int) -> dict[str, Any]:
     began = time.monotonic()
     samples: list[tuple[float, int]] = [(began, 0)]
     peak = dict.fromkeys(watched, 0)
+    milestones: dict[str, str] = {}
 
     async def sample() -> None:
         moved = began
@@ -205,8 +215,13 @@ def watch(settings: Settings, worker: Worker, events: int) -> dict[str, Any]:
             if now - moved > STALLED_SECONDS:
                 raise EngineFailed(f"{rows:,} of {events:,} events after {STALLED_SECONDS:.0f} s without one")
             samples.append((now, rows))
-            for name, process in watched.items():
-                peak[name] = max(peak[name], process.memory_info().rss)
+            memory = {name: process.memory_info().rss for name, process in watched.items()}
+            peak.update({name: max(peak[name], size) for name, size in memory.items()})
+            for milestone in MILESTONES:
+                if samples[-2][1] < milestone <= rows:
+                    told = ", ".join(f"{name} {size >> 20}" for name, size in memory.items())
+                    milestones[f"at {milestone:,} events"] = f"{_rate(samples, rows):,.0f} events/s; MiB: {told}"
+                    _say(f"at {milestone:,} events: {milestones[f'at {milestone:,} events']}")
         await store.close()
 
     asyncio.run(sample())
@@ -220,9 +235,16 @@ def watch(settings: Settings, worker: Worker, events: int) -> dict[str, Any]:
         "events/s, worker's start to last": round(events / (end - began)),
         "seconds until the first block is stored": round(start - began, 2),
         "best second, events/s": round(max(np.convolve(rates, np.ones(10) / 10, "valid"), default=0)),
+        **milestones,
         **{f"CPU of {name}, µs an event": round(spent, 2) for name, spent in cpu.items()},
         **{f"memory of {name}, MiB": round(size / 2**20) for name, size in peak.items()},
     }
+
+
+def _rate(samples: list[tuple[float, int]], rows: int) -> float:
+    """Events/s over about the last million events (or all, if there were not as many)."""
+    since, before = next((at, count) for at, count in reversed(samples) if count <= max(0, rows - CHUNK))
+    return (rows - before) / (samples[-1][0] - since)
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -245,16 +267,16 @@ def committed(settings: Settings) -> bool:
         consumer.close()
 
 
-async def check(settings: Settings, world: World, pins: int, found: dict[str, Any]) -> None:
+async def check(settings: Settings, sent: NDArray[np.int64], found: dict[str, Any]) -> None:
     """Is every count by pin what was sent, and every aggregate what a recount gives?"""
     store = open_event_store(settings)
     try:
         sums = ", ".join(f"sum({name}) AS {name}_" for name in COLUMNS.values())
         rows = await store.query(f"SELECT pin, {sums} FROM engagement_by_pin GROUP BY pin")
-        counted = np.zeros((pins + 1, 6), np.int64)
+        counted = np.zeros_like(sent)
         for kind, name in COLUMNS.items():
             counted[rows["pin"], kind] = rows[f"{name}_"]
-        found["counts equal what was sent"] = bool((counted == world.counts(pins)).all())
+        found["counts equal what was sent"] = bool((counted == sent).all())
         found["aggregates equal a recount"] = all(each.equal for each in await recount(store))
     finally:
         await store.close()
