@@ -17,7 +17,7 @@ from streams.stores.protocols import StoreUnavailable
 from tests.clickhouse_process import EmbeddedServer, engagement, token
 
 pytestmark = pytest.mark.real
-SIZE = 96 << 20
+SIZE = 192 << 20
 
 
 @pytest.fixture
