@@ -24,6 +24,8 @@ from infra.clickhouse_parts import Part
 LOOK_SECONDS = 1.0
 #: With less room than this on the folder's disk (bytes), an insert looks at its own parts before it is acknowledged.
 LITTLE = 1 << 30
+#: With less than this (bytes), no insert is begun: one that is cut off may leave raw rows damaged and sums whole.
+ENOUGH = 32 << 20
 
 
 @dataclass
@@ -136,8 +138,9 @@ class Look:
                 self._seen[table] = now
             return self.damaged
 
-    def little_room(self) -> bool:
-        return shutil.disk_usage(self._folder).free < LITTLE
+    def room(self) -> int:
+        """Bytes that are free on the folder's disk."""
+        return shutil.disk_usage(self._folder).free
 
 
 async def watch(look: Look, stop: asyncio.Event) -> None:

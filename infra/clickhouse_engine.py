@@ -70,14 +70,16 @@ class Engine:
 
     def run(self, statement: Statement) -> Answer:
         """Run a statement to its end. Blocks: call it in ``readers`` or ``writers``. Raises QueryError."""
+        little = False
         if statement.data is not None:
             self._refuse_if_damaged()
+            little = self._is_little(len(statement.data))
         connection = Connection(self._path)
         try:
             self._prepare(connection, statement)
             if statement.data is not None:
                 result = _insert(connection, statement)
-                if self.look.little_room():
+                if little or self.look.room() < clickhouse_damage.LITTLE:
                     self.look.again()
                     self._refuse_if_damaged()
             else:
@@ -99,6 +101,13 @@ class Engine:
         """No insert is acknowledged once a part is damaged: it may be its own, and the next start looks at that."""
         if self.look.damaged:
             raise QueryError(f"Code: 243. DB::Exception: Damaged by a full disk: {', '.join(self.look.damaged)}.")
+
+    def _is_little(self, size: int) -> bool:
+        """Must an insert of ``size`` bytes be looked at, as there is little room? QueryError: there is too little."""
+        room = self.look.room()
+        if room < clickhouse_damage.ENOUGH + size:
+            raise QueryError(f"Code: 243. DB::Exception: {room >> 20} MiB are free, too few. (NOT_ENOUGH_SPACE)")
+        return room < clickhouse_damage.LITTLE
 
     @staticmethod
     def _prepare(connection: Connection, statement: Statement) -> None:
