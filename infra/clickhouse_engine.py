@@ -12,7 +12,7 @@ from typing import Any
 from chdb import ChdbError
 from chdb.state.sqlitelike import Connection
 
-from infra import clickhouse_folder
+from infra import clickhouse_damage, clickhouse_folder
 
 #: chdb turns asynchronous inserts on by default; here an insert that returned is an insert that is there.
 DEFAULTS = {"async_insert": "0"}
@@ -58,7 +58,9 @@ class Engine:
 
     def __init__(self, folder: Path, readers: int = 8, writers: int = 4) -> None:
         self._lock = clickhouse_folder.lock(folder)
+        self.mended = clickhouse_damage.mend(folder)
         self.torn = clickhouse_folder.forget_torn_inserts(folder)
+        self.look = clickhouse_damage.Look(folder)
         self._path = str(folder)
         self._keeper = Connection(self._path)  # the engine lives as long as one connection is open
         # Two pools: however many inserts wait, a read never queues behind them.
@@ -68,11 +70,18 @@ class Engine:
 
     def run(self, statement: Statement) -> Answer:
         """Run a statement to its end. Blocks: call it in ``readers`` or ``writers``. Raises QueryError."""
+        little = False
+        if statement.data is not None:
+            self._refuse_if_damaged()
+            little = self._is_little(len(statement.data))
         connection = Connection(self._path)
         try:
             self._prepare(connection, statement)
             if statement.data is not None:
                 result = _insert(connection, statement)
+                if little or self.look.room() < clickhouse_damage.LITTLE:
+                    self.look.again()
+                    self._refuse_if_damaged()
             else:
                 result = connection.query(statement.sql, statement.output_format, params=statement.parameters)
             return Answer(
@@ -87,6 +96,18 @@ class Engine:
             raise QueryError(str(error)) from None
         finally:
             connection.close()
+
+    def _refuse_if_damaged(self) -> None:
+        """No insert is acknowledged once a part is damaged: it may be its own, and the next start looks at that."""
+        if self.look.damaged:
+            raise QueryError(f"Code: 243. DB::Exception: Damaged by a full disk: {', '.join(self.look.damaged)}.")
+
+    def _is_little(self, size: int) -> bool:
+        """Must an insert of ``size`` bytes be looked at, as there is little room? QueryError: there is too little."""
+        room = self.look.room()
+        if room < clickhouse_damage.ENOUGH + size:
+            raise QueryError(f"Code: 243. DB::Exception: {room >> 20} MiB are free, too few. (NOT_ENOUGH_SPACE)")
+        return room < clickhouse_damage.LITTLE
 
     @staticmethod
     def _prepare(connection: Connection, statement: Statement) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
-_PART = re.compile(r"^(?P<partition>[^_]+)_(?P<first>\d+)_(?P<last>\d+)_\d+(_\d+)?$")
+from infra import clickhouse_parts
+
 _ADD, _DROP = "1", "2"
 
 
@@ -47,17 +47,6 @@ def lock(folder: Path) -> TextIO:
     return file
 
 
-class _Part(NamedTuple):
-    partition: str
-    first: int
-    last: int
-
-
-def _part(name: str) -> _Part | None:
-    match = _PART.match(name)
-    return _Part(match["partition"], int(match["first"]), int(match["last"])) if match else None
-
-
 def forget_torn_inserts(folder: Path) -> list[str]:
     """Drop tokens of inserts that were cut off before their part got its name.
 
@@ -67,8 +56,7 @@ def forget_torn_inserts(folder: Path) -> list[str]:
     dropped: list[str] = []
     for logs in sorted(folder.glob("store/*/*/deduplication_logs")):
         table = logs.parent
-        parts = [part for entry in table.iterdir() if (part := _part(entry.name))]
-        newest = max((part.last for part in parts), default=0)
+        newest = max((part.last for part in clickhouse_parts.parts(table)), default=0)
         for log in sorted(logs.glob("deduplication_log_*.txt")):
             text = log.read_text()
             kept: list[str] = []
@@ -76,7 +64,7 @@ def forget_torn_inserts(folder: Path) -> list[str]:
                 fields = line.rstrip("\n").split("\t")
                 if len(fields) != 3 or not line.endswith("\n"):
                     continue  # half a line: the record was never complete
-                part = _part(fields[1])
+                part = clickhouse_parts.part(fields[1])
                 if fields[0] == _ADD and part and part.first > newest:
                     dropped.append(f"{table.name}/{fields[1]}")
                     continue

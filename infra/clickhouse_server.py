@@ -200,6 +200,17 @@ def _is_loopback(host: str) -> bool:
 async def serve(folder: Path, host: str, port: int, password: str) -> None:
     """Serve until SIGTERM or SIGINT, then finish what runs and close the folder."""
     engine = Engine(folder)
+    for name in engine.mended.mended:
+        print(f"damaged by a full disk, what it was made of takes its place: {name}", file=sys.stderr, flush=True)
+    for name in engine.mended.inserts:
+        print(f"an insert damaged by a full disk, to be repeated: {name}", file=sys.stderr, flush=True)
+    for name in engine.mended.lost:
+        print(
+            f"DAMAGED BY A FULL DISK AND NOT MENDED, what it was made of is gone: {name}; "
+            "read the events again from Kafka into an empty ledger (docs/exactness.md)",
+            file=sys.stderr,
+            flush=True,
+        )
     for name in engine.torn:
         print(f"forgot the token of an insert that a crash cut off: {name}", file=sys.stderr, flush=True)
     claims = Claims(folder.with_name(folder.name + ".claims"))
@@ -207,7 +218,7 @@ async def serve(folder: Path, host: str, port: int, password: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = asyncio.create_task(clickhouse_damage.watch(engine, folder, stop))
+    watch = asyncio.create_task(clickhouse_damage.watch(engine.look, stop))
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
