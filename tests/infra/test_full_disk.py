@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -77,7 +76,6 @@ async def test_an_insert_on_a_full_disk_fails_and_its_repetition_counts_once(sto
     assert all(table.equal for table in await recount(store))
 
 
-@pytest.mark.skipif(os.environ.get("PINSTREAM_FULL") != "1", reason="PINSTREAM_FULL=1 runs it: it takes a minute")
 async def test_what_a_full_disk_damaged_is_found_and_mended_by_the_next_start(
     server: EmbeddedServer, store: ClickHouseHTTP, disk: Path
 ) -> None:
