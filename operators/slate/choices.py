@@ -17,7 +17,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ordering: Ordering = Ordering()
     #: Candidates that are filtered and scored for one slate.
     candidates: int = 1000
-    #: As many when more pinners wait than one batch of slates takes.
+    #: As many while a crowd of pinners waits.
     busy_candidates: int = 300
     #: Pins that one source may propose.
     source_limit: int = 400

@@ -15,6 +15,8 @@ from streams.slates import SlateRequest, build_slates, encode_slate
 log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
 IDLE = 0.010
+#: With more than so many batches of pinners waiting, slates are made from fewer candidates.
+CROWD = 4
 #: Batches in the making at a time.
 TOGETHER = 3
 
@@ -48,7 +50,7 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
 
 async def _make(engine: Engine, due: list[Due]) -> None:
     try:
-        await _emit(engine, due, busy=len(due) == engine.schedule.batch)
+        await _emit(engine, due, busy=len(engine.schedule) > CROWD * engine.schedule.batch)
     except Exception:
         engine.metrics.failed_slates(len(due))
         log.exception("slates for %s could not be built", [entry.pinner for entry in due])
