@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,9 @@ def test_bad_input_is_set_aside_and_harms_nothing(worker: Worker, pins: list[int
     wanted = {"bad_json", "not_an_object", "wrong_type", "bad_utf8", "time_in_future", "image_not_an_image"}
 
     def read() -> bool:
-        reasons.update(msgspec.json.decode(m.value())["reason"] for m in letters.consume(100, timeout=0.5))
+        for message in letters.consume(100, timeout=0.5):
+            with suppress(msgspec.DecodeError):  # other tests put there what is no letter
+                reasons.add(msgspec.json.decode(message.value() or b"")["reason"])
         return wanted <= reasons
 
     until(f"dead letters give {wanted}, had {reasons}", read, 20)

@@ -187,7 +187,7 @@ def consumed(settings: Settings, topic: str) -> list[bytes]:
         if message.error():
             ended += 1
         else:
-            values.append(message.value())
+            values.append(message.value() or b"")
     consumer.close()
     return values
 

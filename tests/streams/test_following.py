@@ -80,30 +80,30 @@ async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
     outputs = type(engine.outputs)(engine.settings)
     now = int(time.time() * 1000)
     rows = engagement(0, 40) | {"logged": np.arange(now - 40, now), "kind": np.full(40, 4, np.uint8)}
-    rows |= {"pinner": np.repeat([501, 502], 20)}
+    rows |= {"pinner": np.repeat([7501001, 7501002], 20)}
     await engine.events.insert("engagement", rows, token=token(rows))
     trigger, other = int(rows["event_id"][19]), int(rows["event_id"][39])
     sent = Slate(
-        slate=slate_id(501, trigger), pinner=501, trigger_event=trigger, now=now, trigger_logged=now - 21,
+        slate=slate_id(7501001, trigger), pinner=7501001, trigger_event=trigger, now=now, trigger_logged=now - 21,
         emitted=now, items=[Item(11, 1.0, {"fresh": 1.0})], seed=1,
     )  # fmt: skip
-    earlier = replace_slate(sent, slate=slate_id(502, 5), pinner=502, trigger_event=5, trigger_logged=now - 900)
-    outputs.send("feed.candidates", 502, encode(earlier))  # and 502 has acted again since
-    outputs.send("feed.candidates", 501, encode(sent))
+    earlier = replace_slate(sent, slate=slate_id(7501002, 5), pinner=7501002, trigger_event=5, trigger_logged=now - 900)
+    outputs.send("feed.candidates", 7501002, encode(earlier))  # and 7501002 has acted again since
+    outputs.send("feed.candidates", 7501001, encode(sent))
     await outputs.flush()
     await resume(engine, [("saves", 1)])
     assert not engine.schedule.take(time.monotonic() + 1), "those partitions are another worker's"
     await engine.ledger.last(MINE)
     await resume(engine, [MINE])
     await engine.slate_writer.finish()
-    kept = await engine.events.query("SELECT slate, pins FROM slates WHERE pinner IN (501, 502)")
+    kept = await engine.events.query("SELECT slate, pins FROM slates WHERE pinner IN (7501001, 7501002)")
     assert set(kept["slate"].tolist()) == {sent.slate, earlier.slate}
     assert kept["pins"][0].tolist() == [11]
     due = until("the other is due", lambda: engine.schedule.take(time.monotonic()), 10)
-    assert [(entry.pinner, entry.event_id) for entry in due] == [(502, other)]
+    assert [(entry.pinner, entry.event_id) for entry in due] == [(7501002, other)]
     await resume(engine, [MINE])
     due = until("the other is due again, as it never went out", lambda: engine.schedule.take(time.monotonic()), 10)
-    assert [entry.pinner for entry in due] == [502]
+    assert [entry.pinner for entry in due] == [7501002]
 
 
 async def test_an_open_port_is_no_broker(tmp_path: Path) -> None:
@@ -125,12 +125,16 @@ async def test_a_broker_is_reached(kafka: Settings) -> None:
 
 async def test_without_kafka_what_was_due_is_made_again(engine: Engine) -> None:
     now = int(time.time() * 1000)
-    rows = engagement(0, 1) | {"logged": np.array([now]), "kind": np.array([4], np.uint8), "pinner": np.array([501])}
+    rows = engagement(0, 1) | {
+        "logged": np.array([now]),
+        "kind": np.array([4], np.uint8),
+        "pinner": np.array([7501001]),
+    }
     await engine.events.insert("engagement", rows, token=token(rows))
     await engine.ledger.last(MINE)
     await resume(engine, [MINE])
     due = until("it is due", lambda: engine.schedule.take(time.monotonic()), 10)
-    assert [entry.pinner for entry in due] == [501]
+    assert [entry.pinner for entry in due] == [7501001]
 
 
 async def test_a_start_reads_all_sums_as_of_one_moment_while_another_worker_writes(engine: Engine) -> None:

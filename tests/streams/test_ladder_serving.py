@@ -20,6 +20,7 @@ from operators.events import Kind
 from operators.slate.choices import Choices
 from operators.slate.features import NAMES
 from streams.circuit import Resting, State
+from streams.neighbour_cache import NeighbourCache
 from streams.settings import Settings
 from streams.slates import SlateRequest, build_slates
 from streams.stores.milvus import MilvusVectors
@@ -153,6 +154,7 @@ async def test_a_hung_triton_costs_one_time_out_for_each_rest_and_not_one_for_ea
         patient, hasty = (Choices(source_seconds=5, vectors_seconds=5, rank_seconds=s) for s in (10.0, 0.2))
         assert (await slate_of(engine, patient)).degraded == []
         proxy.blackhole()
+        engine.vector_cache.neighbours = NeighbourCache(store)  # what it found is no longer remembered
         for _ in range(20):
             assert (await slate_of(engine, hasty)).degraded == ["ranker"]
         circuit = engine.models.circuit
@@ -179,6 +181,7 @@ async def test_a_hung_milvus_costs_one_time_out_for_each_rest(milvus_apart, tmp_
         while not any("visual" in item.sources for item in (await slate_of(engine, patient)).items):
             engine.vector_cache = VectorCache(store)  # Milvus shows what was written a moment later
         proxy.blackhole()
+        engine.vector_cache.neighbours = NeighbourCache(store)  # what it found is no longer remembered
         for _ in range(20):
             assert (await slate_of(engine, hasty)).degraded == ["source.visual"]
         assert store.circuit.opened <= 5 and store.circuit.spared >= 15
