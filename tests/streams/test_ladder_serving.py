@@ -154,7 +154,6 @@ async def test_a_hung_triton_costs_one_time_out_for_each_rest_and_not_one_for_ea
         patient, hasty = (Choices(source_seconds=5, vectors_seconds=5, rank_seconds=s) for s in (10.0, 0.2))
         assert (await slate_of(engine, patient)).degraded == []
         proxy.blackhole()
-        engine.vector_cache.neighbours = NeighbourCache(store)  # what it found is no longer remembered
         for _ in range(20):
             assert (await slate_of(engine, hasty)).degraded == ["ranker"]
         circuit = engine.models.circuit
