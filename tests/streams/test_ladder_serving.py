@@ -149,9 +149,13 @@ async def test_an_encoder_gone_wrong_blames_no_picture(wrong, models, mode: str)
 async def test_a_hung_triton_costs_one_time_out_for_each_rest_and_not_one_for_each_slate(triton, tmp_path) -> None:
     with FaultProxy(triton.port("triton_grpc")) as proxy:
         engine = engine_of(tmp_path)
-        engine.models = TritonModels(replace(triton, triton=f"127.0.0.1:{proxy.port}"))
         act(engine, ANN, Kind.SAVE, 100)
         patient, hasty = (Choices(source_seconds=5, vectors_seconds=5, rank_seconds=s) for s in (10.0, 0.2))
+        engine.models = first = TritonModels(triton)
+        while (await slate_of(engine, patient)).degraded:  # the first answer of a model takes seconds
+            await asyncio.sleep(0.5)
+        await first.close()
+        engine.models = TritonModels(replace(triton, triton=f"127.0.0.1:{proxy.port}"))
         assert (await slate_of(engine, patient)).degraded == []
         proxy.blackhole()
         for _ in range(20):
