@@ -20,7 +20,7 @@ import orjson
 import psutil
 from confluent_kafka import Producer
 
-from bench.engine import QUIET_SECONDS, _until
+from bench.engine import _quiet, _until
 from infra import supervisor
 from streams.cli.demo_counts import events_counted
 from streams.cli.running import EngineFailed, Worker, home_of_its_own, running
@@ -36,7 +36,6 @@ from streams.traffic.watch import Watch
 
 #: Events a second → milliseconds that 99 of 100 slates take at most (docs/slates.md).
 CONTRACT = {300: 250, 2_000: 250, 20_000: 1_000}
-POLL_SECONDS = 0.5
 DAYS = 14
 #: The JVM compiles while it works: a broker just started takes several times the processor time of one at work.
 WARM_UP_SECONDS = 20
@@ -129,16 +128,6 @@ def _lines(events: int, pinners: int) -> Iterator[Line]:
     end = int(time.time() * 1000)
     world = simulated_world(photos, name=f"freshness-{end}", pins=len(photos), pinners=pinners, days=DAYS, seed=1)
     return traffic(world, slates=max(1, round(events / EVENTS_PER_SLATE)), days=DAYS, end=end)
-
-
-def _quiet(watch: Watch, worker: Worker) -> None:
-    """Wait until no slate has come for a while."""
-    last, since = -1, time.monotonic()
-    while time.monotonic() - since < QUIET_SECONDS:
-        worker.check()
-        if (now := len(watch.seen.slates)) != last:
-            last, since = now, time.monotonic()
-        time.sleep(POLL_SECONDS)
 
 
 if __name__ == "__main__":
