@@ -198,7 +198,7 @@ class BoardGraph:
             _mark(because, np.uint8(origin), True, self._edges.ids, self._alive, self._sizes, self._degrees)
 
     def _forget_first(self) -> None:
-        """Keep every home and the latest saves: half a second for two million, once in half a million new edges."""
+        """Keep every home and the latest saves: a pass over all edges, once in a quarter as many new ones."""
         keys, origins = self._edges.ids, self._alive[: len(self._edges)]
         saved = np.flatnonzero(origins == Origin.SAVED)[-self._most_saved :]
         kept = np.union1d(np.flatnonzero(origins & Origin.HOME), saved)
