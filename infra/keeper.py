@@ -1,7 +1,8 @@
-"""Keeps processes running: whatever dies is started again (``pinstream run``).
+"""Keeps processes running: whatever dies, or says itself that it will not serve again, is started anew
+(``pinstream run``).
 
-A process that is alive is left alone, also one that hangs: whether to end it is for people, or for a platform with
-health checks, to say.
+Any other process that is alive is left alone, also one that hangs: whether to end it is for people, or for a platform
+with health checks, to say.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from infra.process import Running
 from streams.settings import Settings
 
 LOOK_SECONDS = 0.1
+#: Between two questions to a process whether it will serve again.
+LOST_SECONDS = 10.0
 #: A process that lived so long (seconds) is started again at once; one that did not waits longer each time.
 LIVED = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
-#: Told of each start and end: ``(what, name, process id, detail)``; what is ``started``, ``died`` or ``failed``.
+#: Told of each start and end: ``(what, name, process id, detail)``.
+#: What is ``started``, ``died``, ``lost`` (ended, as it would not serve again) or ``failed``.
 Told = Callable[[str, str, int, str], None]
 #: Name → what describes the process, asked anew before each start.
 Kept = Mapping[str, Callable[[], Part]]
@@ -40,6 +44,13 @@ class _Process:
     began: float = 0.0
     pause: float = 0.0
     due: float = 0.0
+    asked: float = 0.0
+
+    def lost(self) -> bool:
+        if self.running is None or time.monotonic() - self.asked < LOST_SECONDS:
+            return False
+        self.asked = time.monotonic()
+        return supervisor.lost(self.describe(), self.running)
 
     def ended(self) -> None:
         now = time.monotonic()
@@ -65,6 +76,10 @@ class Keeper:
         for name, process in self._processes.items():
             if process.running is not None and not process.running.alive():
                 self._told("died", name, process.running.pid, "")
+                process.ended()
+            elif process.running is not None and process.lost():
+                stopped_by = process.running.stop()
+                self._told("lost", name, process.running.pid, f"stopped by {stopped_by}")
                 process.ended()
             if process.running is None and time.monotonic() >= process.due:
                 self._start(name, process)

@@ -7,10 +7,12 @@ or use ``lite``.
 from __future__ import annotations
 
 import lzma
+import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from infra.part import Part, Say
 from streams.settings import PROJECT, Settings
@@ -29,11 +31,12 @@ ROLES = (
     "dataNode",
     "etcd_peer",
 )
+ETCD_ROOT = "pinstream"
 
 CONFIGURATION = """\
 etcd:
   endpoints: {host}:{etcd}
-  rootPath: pinstream
+  rootPath: {root}
   use: {{embed: true}}
   config: {{path: {folder}/configuration/etcd.yaml}}
   data: {{dir: {folder}/etcd}}
@@ -41,8 +44,8 @@ etcd:
 localStorage: {{path: {folder}/storage}}
 mq: {{type: rocksmq}}
 rocksmq: {{path: {folder}/rocksmq, retentionTimeInMinutes: 60, retentionSizeInMB: 512}}
-# A killed server's sessions hold up the next start until they end (60 s by default).
-common: {{storageType: local, gracefulStopTimeout: 5, session: {{ttl: 10}}}}
+# Longer than any pause: a server that loses its session stays Abnormal. infra/milvus_server.py ends those of the dead.
+common: {{storageType: local, gracefulStopTimeout: 5, session: {{ttl: 60}}}}
 log: {{level: error, stdout: true, file: {{rootPath: ""}}}}
 quotaAndLimits: {{enabled: false}}
 proxy: {{ip: {host}, port: {port}, internalPort: {proxy}, http: {{enabled: false}}}}
@@ -64,6 +67,7 @@ listen-peer-urls: http://{host}:{etcd_peer}
 initial-advertise-peer-urls: http://{host}:{etcd_peer}
 initial-cluster: pinstream=http://{host}:{etcd_peer}
 log-level: error
+enable-grpc-gateway: true
 """
 
 
@@ -85,7 +89,13 @@ def prepare(settings: Settings, say: Say) -> None:
     folder = _folder(settings)
     configuration = folder / "configuration"
     configuration.mkdir(parents=True, exist_ok=True)
-    values = {"host": settings.host, "port": settings.port("milvus"), "folder": folder, **_role_ports(settings)}
+    values = {
+        "host": settings.host,
+        "port": settings.port("milvus"),
+        "folder": folder,
+        "root": ETCD_ROOT,
+        **_role_ports(settings),
+    }
     (configuration / "milvus.yaml").write_text(CONFIGURATION.format(**values))
     (configuration / "etcd.yaml").write_text(ETCD_CONFIGURATION.format(**values))
     (configuration / "glog.conf").write_text("--logtostderr=true\n--minloglevel=2\n")
@@ -94,16 +104,22 @@ def prepare(settings: Settings, say: Say) -> None:
 def part(settings: Settings) -> Part:
     """The server's process."""
     health = f"http://{settings.host}:{settings.port('milvus_metrics')}/healthz"
+    roles = _role_ports(settings)
+    etcd = [f"http://{settings.host}:{roles['etcd']}", f"{ETCD_ROOT}/meta/session"]
     return Part(
         name="milvus",
-        command=[str(_binaries(settings) / "milvus"), "run", "standalone"],
+        command=[
+            *(sys.executable, "-m", "infra.milvus_server", *etcd),
+            *(str(_binaries(settings) / "milvus"), "run", "standalone"),
+        ],
         ports={
             "milvus": settings.port("milvus"),
             "milvus_metrics": settings.port("milvus_metrics"),
-            **{f"milvus's {role}": port for role, port in _role_ports(settings).items()},
+            **{f"milvus's {role}": port for role, port in roles.items()},
         },
         address=settings.milvus_uri,
-        ready=lambda: _healthy(health),
+        ready=lambda: _health(health) == "OK",
+        lost=lambda: _health(health).endswith("Abnormal"),
         environment={
             "DEPLOY_MODE": "STANDALONE",
             "METRICS_PORT": str(settings.port("milvus_metrics")),
@@ -135,9 +151,12 @@ def _unpack(packed: Path, target: Path) -> None:
     part_way.replace(target)
 
 
-def _healthy(url: str) -> bool:
+def _health(url: str) -> str:
+    """What the server says of itself: ``OK``, or the role that is not and its state."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
-            return answer.read() == b"OK"
+            return answer.read().decode()
+    except HTTPError as answer:
+        return answer.read().decode(errors="replace")
     except (OSError, HTTPException):
-        return False
+        return ""

@@ -23,6 +23,8 @@ class Part:
     ready: Callable[[], bool]
     #: What is wrong although it answers, for people; empty when nothing is. Asked once it is ready.
     complaint: Callable[[], str] = lambda: ""
+    #: True when it lives but will never serve again, so that only a new start helps. Never raises.
+    lost: Callable[[], bool] = lambda: False
     environment: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     #: Seconds to become ready, and to stop after SIGTERM before SIGKILL.

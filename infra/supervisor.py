@@ -96,6 +96,11 @@ def start(settings: Settings, name: str, describe: Callable[[], Part]) -> Runnin
         return remembered(settings, name) or _begin(settings, name, describe, lambda _: None)
 
 
+def lost(part: Part, running: Running) -> bool:
+    """Whether it says that it will not serve again, although it has had its time to start."""
+    return time.time() - running.started > part.start_timeout and part.lost()
+
+
 def down(settings: Settings, say: Say = print, names: Sequence[str] = PARTS) -> None:
     """Stop whatever of these parts runs out of this home, by SIGTERM and, past its time, SIGKILL."""
     with _one_at_a_time(settings), ThreadPoolExecutor(len(names)) as pool:
@@ -123,6 +128,9 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
 
 def _up_one(settings: Settings, name: str, say: Say) -> None:
     running = remembered(settings, name)
+    if running is not None and lost(describe(settings, name), running):
+        say(f"{name}: it lives but will not serve again; stopped by {running.stop()}")
+        running = None
     if running is None:
         running = _begin(settings, name, partial(describe, settings, name), say)
         say(f"{name}: starting (pid {running.pid})")

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -61,6 +62,20 @@ def test_a_killed_process_is_started_again_and_its_orphans_are_ended(home: Setti
         kept.stop()
     assert told == [("started", "family"), ("died", "family"), ("started", "family")]
     assert remembered(home, "family") is None
+
+
+def test_what_says_that_it_is_lost_is_started_anew(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only once it had its time to start: until then Milvus, too, says that it is ``Abnormal``."""
+    monkeypatch.setattr(keeper, "LOST_SECONDS", 0.0)
+    told: list[tuple[str, int]] = []
+    part = replace(family(home), lost=lambda: len(told) == 1, start_timeout=3.0, stop_timeout=1.0)
+    kept = Keeper(home, {"family": lambda: part}, lambda what, _name, pid, _detail: told.append((what, pid)))
+    until("it runs", lambda: kept.look() or told, 10)
+    began = time.monotonic()
+    until("it was started anew", lambda: kept.look() or len(told) >= 3, 20)
+    assert time.monotonic() - began > 1.0
+    assert [what for what, _ in told] == ["started", "lost", "started"]
+    assert told[0][1] == told[1][1] != told[2][1]
 
 
 def test_what_dies_at_once_is_not_started_at_once_again(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
