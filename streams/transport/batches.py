@@ -182,6 +182,19 @@ class BatchConsumer(driver.Consumer):
             self._acked[tp].clear()
             self._acked_index[tp].clear()
         await super().perform_seek()
+        await self._seek_where_nothing_is_committed()
+
+    async def _seek_where_nothing_is_committed(self) -> None:
+        """Back to the start, where aiokafka leaves a partition without a committed offset at the position it has.
+
+        Faust seeks since it dropped what it had fetched. The group's first rebalance would lose those records.
+        """
+        if self.app.conf.consumer_auto_offset_reset != "earliest":
+            return
+        committed = self._committed_offset
+        new = [tp for tp in self.assignment() if self._most_records(tp.topic) and not committed.get(tp)]
+        for tp, offset in (await self.earliest_offsets(*new)).items() if new else ():
+            await self.seek(tp, offset)
 
 
 class BatchTransport(driver.Transport):

@@ -51,14 +51,23 @@ def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
 class Reader:
     """A Faust app that keeps what it is handed; ``fail_at`` makes it fail on that record."""
 
-    def __init__(self, settings: Settings, topic: str, group: str, *, most: int = 100, fail_at: int = -1) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        group: str,
+        *,
+        most: int = 100,
+        fail_at: int = -1,
+        commit_interval: float = 0.2,
+    ) -> None:
         self.seen: dict[int, list[int]] = defaultdict(list)
         self.sizes: list[int] = []
         self.failures: list[BaseException] = []
         self.app = faust.App(
             group,
             broker=f"batches://{settings.kafka_bootstrap}",
-            broker_commit_interval=0.2,
+            broker_commit_interval=commit_interval,
             consumer_auto_offset_reset="earliest",
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -137,6 +146,25 @@ async def test_a_batch_that_failed_is_not_committed_and_comes_again(kafka: Setti
         both = sorted(set(reader.seen[partition]) | set(again.seen[partition]))
         assert both == list(range(partition, 900, PARTITIONS))
     assert poisoned in again.seen[1]
+
+
+@pytest.mark.real
+async def test_what_is_dropped_before_the_first_commit_is_read_again(kafka: Settings, topic: str) -> None:
+    """Faust drops what it fetched while its flow is stopped, as in a rebalance, and seeks to what is committed."""
+    reader = Reader(kafka, topic, f"group-{topic}", commit_interval=1000)
+    await reader.app.start()
+    try:
+        produce(kafka, topic, 0, 30)
+        await reader.until(30)
+        reader.app.consumer.stop_flow()
+        produce(kafka, topic, 30, 30)
+        await asyncio.sleep(2)
+        reader.app.consumer.resume_flow()
+        async with asyncio.timeout(20):
+            while {number for numbers in reader.seen.values() for number in numbers} != set(range(60)):
+                await asyncio.sleep(0.05)
+    finally:
+        await reader.app.stop()
 
 
 @pytest.mark.real
