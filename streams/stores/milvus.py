@@ -46,6 +46,9 @@ HOT_PATH = "Eventually"
 #: Reads that decide something (a count, what to delete) wait for every write before them.
 EXACT = "Strong"
 
+#: A server that came back is found within a second, not within gRPC's two minutes.
+CHANNEL = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 1000}
+
 HNSW = {"M": 16, "efConstruction": 128}
 SMALLEST_EF = 64
 SECONDS_READ = 2.0
@@ -205,7 +208,7 @@ class MilvusVectors:
     def _connect(self, seconds: float) -> AsyncMilvusClient:
         if self._lite:
             Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
-        self._client = AsyncMilvusClient(self._uri, **self._account, timeout=seconds)
+        self._client = AsyncMilvusClient(self._uri, **self._account, timeout=seconds, grpc_options=CHANNEL)
         return self._client
 
     def _prepare(self, dimension: int) -> None:
