@@ -73,14 +73,16 @@ async def read(request: web.Request) -> Statement:
             "use Content-Encoding and Accept-Encoding (gzip, zstd, lz4). (NOT_IMPLEMENTED)"
         )
     query = arguments.get("query", "").encode()
-    text = query + b"\n" + body if query and body else query or body
-    if not text.strip():
+    if not query:
+        query, body = body, b""
+    if not (query.strip() or body.strip()):
         raise QueryError("Code: 62. DB::Exception: Empty query. (SYNTAX_ERROR)")
     settings = {name: value for name, value in arguments.items() if _is_setting(name)}
     if request.method == "GET":
         settings["readonly"] = "2"  # as ClickHouse does: a link must not change data
     return _statement(
-        text,
+        query,
+        body,
         output_format=request.headers.get("X-ClickHouse-Format") or arguments.get("default_format") or "TabSeparated",
         database=request.headers.get("X-ClickHouse-Database") or arguments.get("database", ""),
         settings=settings,
@@ -93,19 +95,24 @@ def _is_setting(name: str) -> bool:
 
 
 def _statement(
-    text: bytes,
+    query: bytes,
+    body: bytes,
     *,
     output_format: str,
     database: str,
     settings: Mapping[str, str],
     parameters: Mapping[str, str],
 ) -> Statement:
-    insert = _INSERT.match(text)
-    data = text[insert.end() :] if insert else b""
+    insert = _INSERT.match(query)
+    if body and not (insert and insert.end() == len(query)):
+        query, body = query + b"\n" + body, b""
+        insert = _INSERT.match(query)
+    # An insert of megabytes is its body as it came: nothing copies it.
+    data = body or (query[insert.end() :] if insert else b"")
     # INSERT … SELECT … FORMAT x has no data of its own; VALUES are parsed with the statement.
     inline = insert is not None and insert[2].upper() != b"VALUES" and (data or not _selects(insert[1]))
     try:
-        sql = (insert[1] if inline and insert else text).decode()
+        sql = (insert[1] if inline and insert else query + (b"\n" + body if body else b"")).decode()
     except UnicodeDecodeError:
         raise QueryError(
             "Code: 62. DB::Exception: The statement is not UTF-8; data needs INSERT INTO … FORMAT. (SYNTAX_ERROR)"

@@ -19,6 +19,7 @@ from operators.batch import ENGAGEMENT_COLUMNS, Engagement
 from operators.identity import combined_id
 from streams.ledger import Ledger
 from streams.metrics import Metrics
+from streams.pace import Pace
 from streams.persist import persist
 from streams.stores.protocols import EventStore, Repeated
 
@@ -26,6 +27,8 @@ Partition = tuple[str, int]
 #: A block is due when its first batch has waited this long (seconds) or when it has so many rows.
 WAIT = 0.3
 FULL = 300_000
+#: As long while the worker is behind: what is read is old anyway, and ClickHouse stores a row of a full block for half.
+WAIT_BEHIND = 2.0
 #: Rows that may wait; more hold the agents back, and with them the fetching.
 MOST_WAITING = 600_000
 _TICK = 0.01
@@ -44,8 +47,11 @@ class _Waiting(NamedTuple):
 class EngagementWriter:
     """One for each worker: blocks go in one after the other, so that a crash can cut off only the last."""
 
-    def __init__(self, events: EventStore, ledger: Ledger, metrics: Metrics, most_waiting: int = MOST_WAITING) -> None:
-        self._events, self._ledger, self._metrics, self._most_waiting = events, ledger, metrics, most_waiting
+    def __init__(
+        self, events: EventStore, ledger: Ledger, metrics: Metrics, pace: Pace, most_waiting: int = MOST_WAITING
+    ) -> None:
+        self._events, self._ledger, self._metrics, self._pace = events, ledger, metrics, pace
+        self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
         self._newest: dict[Partition, asyncio.Future[None]] = {}
         self._rows = 0
@@ -99,8 +105,10 @@ class EngagementWriter:
         """Write blocks until told to stop and nothing waits any more."""
         loop = asyncio.get_running_loop()
         while self._waiting or not should_stop():
+            full = min(FULL, self._most_waiting)
+            wait = WAIT_BEHIND if self._pace.behind else WAIT
             due = self._waiting and (
-                self._rows >= FULL or should_stop() or loop.time() - self._waiting[0].since >= WAIT
+                self._rows >= full or should_stop() or loop.time() - self._waiting[0].since >= wait
             )
             if due:
                 await self._write_block(self._take())

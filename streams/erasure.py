@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from operators.batch import Ints
 from operators.events import PinEvent
 from streams.engine import Engine
+from streams.latest_event import unpack, without_owner
 from streams.persist import persist
 from streams.stores.protocols import EventStore
 
@@ -21,8 +22,8 @@ _STATEMENTS = (
     "ALTER TABLE engagement UPDATE pinner = 0 WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement UPDATE owner = 0 WHERE owner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE saves UPDATE pinner = 0 WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
-    "ALTER TABLE signals_by_pin UPDATE newest = (newest.1, newest.2, 0, newest.4) WHERE newest.3 = {pinner}"
-    " SETTINGS mutations_sync = 1",
+    f"ALTER TABLE signals_by_pin UPDATE latest = {without_owner('latest')} "
+    f"WHERE {unpack('owner', 'latest')} = {{pinner}} SETTINGS mutations_sync = 1",
     "ALTER TABLE signals_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_owner DELETE WHERE owner = {pinner} SETTINGS mutations_sync = 1",

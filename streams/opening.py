@@ -13,6 +13,7 @@ from streams.feed_schedule import FeedSchedule
 from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs, reach_broker
+from streams.pace import Pace
 from streams.persist import persist
 from streams.settings import Settings
 from streams.slate_refill import read_back
@@ -45,7 +46,7 @@ async def open_engine(settings: Settings) -> Engine:
     folded, state = await persist("rebuilding memory", lambda: remembered(events), metrics)
     erased = Erased()
     await persist("reading who is erased", lambda: erased.load(events), metrics)
-    ledger = Ledger(events)
+    ledger, pace = Ledger(events), Pace()
     engine = Engine(
         settings=settings,
         metrics=metrics,
@@ -57,7 +58,8 @@ async def open_engine(settings: Settings) -> Engine:
         folded=folded,
         erased=erased,
         ledger=ledger,
-        writer=EngagementWriter(events, ledger, metrics, settings.waiting_rows),
+        pace=pace,
+        writer=EngagementWriter(events, ledger, metrics, pace, settings.waiting_rows),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings), settings.waiting_slates),
         # Made together, slates share calls to Milvus and Triton, but each waits for the others.
         schedule=FeedSchedule(quiet=0.030, longest=0.120, batch=8, oldest_share=2),

@@ -11,7 +11,8 @@ from streams.metrics import Metrics
 from streams.stores.protocols import StoreUnavailable
 
 T = TypeVar("T")
-LONGEST_PAUSE = 10.0
+#: Seconds; a part that came back is found so soon, and one that is gone is asked so seldom.
+LONGEST_PAUSE = 2.0
 log = logging.getLogger(__name__)
 
 

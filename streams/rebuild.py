@@ -16,6 +16,7 @@ from operators.events import Kind
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
+from streams.latest_event import FIELDS, unpack
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
@@ -103,12 +104,13 @@ async def _sums(state: HotState, events: EventStore) -> None:
     async for rows in _chunks(events, sql, "pin", "signals_by_pin"):
         sums = np.stack([rows[f"{column}_"] for column in columns], axis=1)
         state.quality.load_sums(rows["pin"], rows["is_follower"], sums)
-    # The newest event says whose each pin is.
-    sql = """
-        SELECT pin, newest_.1 AS time_, newest_.2 AS event, newest_.3 AS owner_, newest_.4 AS domain_ FROM (
-            SELECT pin, max(newest) AS newest_ FROM signals_by_pin WHERE {chunk} GROUP BY pin)"""
+    # The latest event says whose each pin is.
+    fields = ", ".join(f"{unpack(name, 'latest_')} AS {name}_" for name in FIELDS)
+    sql = f"""
+        SELECT pin, {fields} FROM (
+            SELECT pin, max(latest) AS latest_ FROM signals_by_pin WHERE {{chunk}} GROUP BY pin)"""
     async for rows in _chunks(events, sql, "pin", "signals_by_pin"):
-        state.quality.load_attribution(rows["pin"], rows["time_"], rows["event"], rows["owner_"], rows["domain_"])
+        state.quality.load_attribution(rows["pin"], rows["time_"], rows["event_"], rows["owner_"], rows["domain_"])
     sql = "SELECT pinner, sum(given) AS given_ FROM signals_by_pinner WHERE {chunk} GROUP BY pinner"
     async for rows in _chunks(events, sql, "pinner", "signals_by_pinner"):
         state.quality.load_given(rows["pinner"], rows["given_"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.batch import ENGAGEMENT_COLUMNS
+from streams.latest_event import unpack
 from streams.stores.protocols import Claims, EventStore
 
 COUNTS = ("impressions", "closeups", "outbound_clicks", "saves", "hides")
@@ -23,12 +24,10 @@ _BOUNDED = (
     "SETTINGS max_bytes_before_external_group_by = 500000000, max_bytes_before_external_sort = 500000000, "
     "join_algorithm = 'full_sorting_merge', max_threads = 2"
 )
-#: Time, event, owner and domain of each pin's newest event.
-_NEWEST = ("at", "event", "whose", "site")
-_NEWEST_OF_PIN = (
-    f"(SELECT pin, max(newest) AS n, {', '.join(f'n.{at} AS {name}' for at, name in enumerate(_NEWEST, 1))} "
-    "FROM signals_by_pin GROUP BY pin)"
-)
+#: Names that no raw column has → the fields of each pin's latest event.
+_LATEST = {"at": "time", "event": "event", "whose": "owner", "site": "domain"}
+_FIELDS = ", ".join(f"{unpack(part, 'n')} AS {name}" for name, part in _LATEST.items())
+_LATEST_OF_PIN = f"(SELECT pin, max(latest) AS n, {_FIELDS} FROM signals_by_pin GROUP BY pin)"
 _WEIGHT = "exp2((time - 1704067200000) / 604800000)"
 
 
@@ -63,8 +62,8 @@ async def recount(store: EventStore) -> list[Comparison]:
     signals["exposure"] = f"sumIf({_WEIGHT} * if(position < 0, 1., pow(1. + position, -0.5)), kind = 1)"
     keys = ("pin", "is_follower")
     results.append(await _compare(store, "signals_by_pin", keys, signals, where="pin != 0", exact=False))
-    parts = {name: f"max((time, event_id, owner, domain)).{at}" for at, name in enumerate(_NEWEST, 1)}
-    results.append(await _compare(store, _NEWEST_OF_PIN, ("pin",), parts, where="pin != 0"))
+    parts = {name: f"max((time, event_id, owner, domain)).{at}" for at, name in enumerate(_LATEST, 1)}
+    results.append(await _compare(store, _LATEST_OF_PIN, ("pin",), parts, where="pin != 0"))
     given, gave = {"given": f"sum({_WEIGHT})"}, "pinner != 0 AND kind IN (2, 3, 4)"
     results.append(await _compare(store, "signals_by_pinner", ("pinner",), given, where=gave, exact=False))
     saves = "(SELECT board, pin, pinner, 1 AS saves FROM saves)"

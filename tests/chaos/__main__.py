@@ -22,7 +22,7 @@ from tests.chaos.stack import Stack
 @click.option("--seed", type=int, help="Of the schedule and the load; drawn if left out, and printed.")
 @click.option("--kills", default=100, show_default=True, type=click.IntRange(1))
 @click.option("--minutes", default=60.0, show_default=True, help="No new fault after so long.")
-@click.option("--rate", default=150.0, show_default=True, help="Events a second.")
+@click.option("--rate", default=80.0, show_default=True, help="Events a second.")
 @click.option("--short", "is_short", is_flag=True, help="The short form, as in the tests.")
 @click.option("--plan", is_flag=True, help="Print the schedule and do nothing.")
 @click.option("--port-base", default=27000, show_default=True, help="First of the ports; up to 700 above are used.")

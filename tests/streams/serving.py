@@ -23,6 +23,7 @@ from streams.feed_schedule import FeedSchedule
 from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs
+from streams.pace import Pace
 from streams.settings import Settings
 from streams.slate_refill import read_back
 from streams.slate_writer import SlateWriter
@@ -60,7 +61,7 @@ def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
     warm_up()
     events, vectors, metrics = open_event_store(settings, timeout=5), MilvusVectors(settings), Metrics()
-    erased, ledger = Erased(), Ledger(events)
+    erased, ledger, pace = Erased(), Ledger(events), Pace()
     return Engine(
         settings=settings,
         metrics=metrics,
@@ -72,7 +73,8 @@ def make_engine(settings: Settings) -> Engine:
         folded=Folded({}),
         erased=erased,
         ledger=ledger,
-        writer=EngagementWriter(events, ledger, metrics),
+        pace=pace,
+        writer=EngagementWriter(events, ledger, metrics, pace),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings)),
         schedule=FeedSchedule(),
         vector_cache=VectorCache(vectors),
