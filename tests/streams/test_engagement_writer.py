@@ -1,0 +1,76 @@
+"""When a block goes to ClickHouse: soon while the worker keeps up, full while it is behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import numpy as np
+import pytest
+
+from infra.migrate import migrate
+from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
+from streams.engagement_writer import WAIT, WAIT_BEHIND, EngagementWriter
+from streams.ledger import Ledger
+from streams.metrics import Metrics
+from streams.pace import BEHIND, Pace
+from streams.stores.clickhouse_http import ClickHouseHTTP
+from tests.clickhouse_process import EmbeddedServer, engagement
+
+#: Rows that may wait in these tests, and so a full block.
+FULL = 1000
+PARTITION = ("saves", 0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(tmp_path_factory.mktemp("writer") / "clickhouse")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
+    store = ClickHouseHTTP(server.url)
+    await migrate(store)
+    yield store
+    await store.close()
+
+
+def batch(first: int, rows: int) -> Engagement:
+    columns = engagement(first, rows)
+    taken = {name: np.asarray(columns[name]) for name in ENGAGEMENT_COLUMNS}
+    return Engagement(source=Source(*PARTITION, first, first + rows - 1), **taken)
+
+
+async def blocks(store: ClickHouseHTTP) -> int:
+    return int((await store.query("SELECT uniqExact(block) AS n FROM engagement"))["n"][0])
+
+
+@pytest.mark.real
+async def test_a_block_waits_to_be_full_only_while_the_worker_is_behind(store: ClickHouseHTTP) -> None:
+    ledger, pace = Ledger(store), Pace()
+    await ledger.last(PARTITION)
+    writer = EngagementWriter(store, ledger, Metrics(), pace, FULL)
+    stop = asyncio.Event()
+    running = asyncio.create_task(writer.run(stop.is_set))
+    hour = 3_600_000
+
+    pace.read(0, hour)
+    first = writer.write(batch(0, 100))
+    await asyncio.sleep(3 * WAIT)
+    assert not first.done() and await blocks(store) == 0
+    second = writer.write(batch(100, FULL - 100))
+    await asyncio.wait_for(asyncio.gather(first, second), 20)
+    assert await blocks(store) == 1, "both went in together, as soon as the block was full"
+
+    alone = writer.write(batch(FULL, 10))
+    await asyncio.wait_for(alone, WAIT_BEHIND + 20)
+    pace.read(hour, hour + int(BEHIND * 100))
+    began = asyncio.get_running_loop().time()
+    await asyncio.wait_for(writer.write(batch(FULL + 10, 10)), 20)
+    assert asyncio.get_running_loop().time() - began < WAIT_BEHIND
+    assert await blocks(store) == 3
+    stop.set()
+    await running
