@@ -49,13 +49,15 @@ def _end_old_sessions(etcd: str, path: str) -> None:
 def sessions(etcd: str, path: str) -> dict[str, str]:
     """What etcd holds below ``path``: each role's session, and under ``id`` the number of the next server."""
     answer = _ask(etcd, "kv/range", {"key": _base64(path + "/"), "range_end": _base64(path + "0")})
-    pairs = ((base64.b64decode(kv["key"]).decode(), base64.b64decode(kv["value"]).decode()) for kv in answer["kvs"])
+    pairs = (
+        (base64.b64decode(kv["key"]).decode(), base64.b64decode(kv["value"]).decode()) for kv in answer.get("kvs", [])
+    )
     return {key.removeprefix(path + "/"): value for key, value in pairs}
 
 
 def old_leases(found: dict[str, str]) -> set[int]:
     """The leases of all servers but the newest: of the dead."""
-    newest = int(found["id"]) - 1
+    newest = int(found.get("id", 0)) - 1
     held = [json.loads(value) for role, value in found.items() if role != "id"]
     return {session["LeaseID"] for session in held if session["ServerID"] < newest}
 

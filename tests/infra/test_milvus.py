@@ -67,4 +67,4 @@ def test_sessions_are_old_when_a_newer_server_has_its_number() -> None:
     assert old_leases({"id": "8"} | left) == set()
     assert old_leases({"id": "9"} | left) == {71, 72}
     assert old_leases({"id": "9", "rootcoord": session(8, 81), "proxy-7": session(7, 72)}) == {72}
-    assert old_leases({"id": "1"}) == set()
+    assert old_leases({"id": "1"}) == old_leases({}) == set()
