@@ -17,6 +17,8 @@ def client_config(settings: Settings) -> dict[str, Any]:
     """librdkafka's settings for reaching the broker, for producers, consumers and admins alike."""
     # Errors reach whoever sends; librdkafka's own lines on every failed connection only hide them.
     config: dict[str, Any] = {"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2}
+    # A broker that came back is found within a second; librdkafka would wait up to ten.
+    config["reconnect.backoff.max.ms"] = 1000
     if settings.kafka_security != "PLAINTEXT":
         config["security.protocol"] = settings.kafka_security
     if settings.kafka_security.startswith("SASL"):

@@ -24,7 +24,7 @@ from tests.chaos.traffic import Load
 LONGEST_RECOVERY = 180.0
 #: Nothing more is counted or understood for so long: something is stuck.
 STALLED = 180.0
-LOOK = 0.1
+LOOK = 0.3
 
 
 @dataclass
