@@ -35,7 +35,7 @@ from tests.chaos.schedule import PARTS, WORKERS, Fault
 #: Proxies listen so many ports above their parts.
 AWAY = 500
 PORTS = {"kafka": "kafka", "clickhouse": "clickhouse", "milvus": "milvus", "triton": "triton_grpc"}
-#: More than is little (infra/clickhouse_damage.py): with little room every insert is looked at, which costs as much as itself.
+#: More than is little (infra/clickhouse_damage.py): with little room every insert is looked at, at twice its cost.
 DISK_BYTES = 2 << 30
 START_SECONDS = 180.0
 #: Seconds between looks at what the keeper keeps.
