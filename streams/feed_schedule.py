@@ -62,12 +62,13 @@ class FeedSchedule:
             pending = self._pending[pinner] = _Pending(Due(pinner, event_id, logged, at, at, source))
             self._push(self._soon, at + self.quiet, pending)
             return
-        if logged < pending.due.logged:
+        before = pending.due
+        if logged < before.logged:
             return
-        latest = max(at, pending.due.latest)
-        pending.due = pending.due._replace(event_id=event_id, logged=logged, latest=latest, source=source)
-        if pending.ready:
-            self._push(self._newest, -pending.due.latest, pending)
+        latest = max(at, before.latest)
+        pending.due = Due(pinner, event_id, logged, before.first, latest, source)
+        if pending.ready and latest > before.latest:
+            self._push(self._newest, -latest, pending)
 
     def take(self, at: float) -> list[Due]:
         """Up to ``batch`` pinners whose slates are to be made now; they no longer wait."""
