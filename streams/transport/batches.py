@@ -10,7 +10,8 @@ URL that starts with ``batches://``.
 
 A batch is committed only when its agent said that it is done (:meth:`Delivery.done`). Faust also
 acknowledges messages that it *skips* during a rebalance; for batches such an acknowledgement counts for nothing,
-and the batch is read again.
+and the batch is read again. Nor is anything committed past records that were lost between the broker and the agent:
+each batch says where reading stood before it, and one that does not follow the last makes the consumer go back.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from typing import Any, cast
 
 import aiokafka
 import faust
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from operators.batch import Records
 from streams.transport.record_batches import CorruptBatch
-from streams.transport.records_consumer import fetch_records
+from streams.transport.records_consumer import Chunk, fetch_records
 
 #: Faust fixes 1,500 ms. A fetch that names only partitions at their end holds back all others that long.
 FETCH_MAX_WAIT_MS = 25
@@ -44,7 +46,7 @@ class Delivery:
 
     __slots__ = ("is_done", "records")
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Chunk) -> None:
         self.records = records
         self.is_done = False
 
@@ -102,11 +104,13 @@ def _resume(consumer: aiokafka.AIOKafkaConsumer, tp: aiokafka.TopicPartition) ->
 class BatchConsumer(driver.Consumer):
     """Faust's consumer, delivering and committing whole batches for ``transport.batch_topics``."""
 
-    #: Per partition, the last offsets of batches that an agent has begun, in order, until committed.
-    _begun: dict[TP, deque[int]]
+    #: Per partition, the batches that an agent has begun, in order, until committed.
+    _begun: dict[TP, deque[Delivery]]
+    #: Per partition, the offset that the next batch must not begin after.
+    _next: dict[TP, int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._begun = {}
+        self._begun, self._next = {}, {}
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -117,9 +121,9 @@ class BatchConsumer(driver.Consumer):
         return cast(BatchTransport, self.transport).batch_topics.get(topic, 0)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        return self._batch_message(tp, record) if isinstance(record, Records) else super()._to_message(tp, record)
+        return self._batch_message(tp, record) if isinstance(record, Chunk) else super()._to_message(tp, record)
 
-    def _batch_message(self, tp: TP, records: Records) -> ConsumerMessage:
+    def _batch_message(self, tp: TP, records: Chunk) -> ConsumerMessage:
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -136,11 +140,32 @@ class BatchConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    def begin(self, message: Message) -> None:
-        """An agent takes up this batch: nothing after it is committed before it."""
-        begun = self._begun.setdefault(message.tp, deque())
-        if not begun or begun[-1] < message.offset:
-            begun.append(message.offset)
+    async def begin(self, message: Message) -> bool:
+        """An agent takes up this batch: nothing after it is committed before it.
+
+        False when records before it did not come: they are fetched again, and this batch after them.
+        """
+        tp, delivery = message.tp, cast(Delivery, message.value)
+        position, last = delivery.records.position, delivery.records.source.last
+        if position > self._next.get(tp, position) and await self._go_back(tp, position):
+            return False
+        if last >= self._next.get(tp, 0):
+            self._begun.setdefault(tp, deque()).append(delivery)
+            self._next[tp] = last + 1
+        return True
+
+    async def _go_back(self, tp: TP, position: int) -> bool:
+        """Fetch again what did not come before ``position``; False when the broker has it no more."""
+        missed = self._next[tp]
+        try:
+            missed = self._next[tp] = max(missed, (await self.earliest_offsets(tp))[tp])
+            if position <= missed:
+                return False
+            self.log.warning("%s:%s: %s to %s did not come and are fetched again", *tp, missed, position - 1)
+            await self._thread.seek_wait({tp: missed})
+        except KafkaError as error:  # without a broker, or no longer ours: what comes next will show
+            self.log.warning("%s:%s: %s to %s did not come (%s)", *tp, missed, position - 1, error)
+        return True
 
     def ack(self, message: Message) -> bool:
         """Mark a message as acknowledged; a batch only if its agent is done with it."""
@@ -155,13 +180,11 @@ class BatchConsumer(driver.Consumer):
         """The offset to commit: past the batches that are done, up to the first that is not."""
         if not self._most_records(tp.topic):
             return super()._new_offset(tp)
-        begun, acked, index = self._begun.get(tp), self._acked[tp], self._acked_index[tp]
-        offset = None
-        while begun and begun[0] in index:
-            last = begun.popleft()
-            index.discard(last)
-            acked.remove(last)
-            offset = last + 1
+        self._acked[tp].clear()  # Faust's own list of what is done
+        self._acked_index[tp].clear()
+        begun, offset = self._begun.get(tp), None
+        while begun and begun[0].is_done:
+            offset = begun.popleft().records.source.last + 1
         return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
@@ -170,19 +193,27 @@ class BatchConsumer(driver.Consumer):
             await super()._add_gap(tp, offset_from, offset_to)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        # Faust stops the flow only where something is assigned. An idle worker would fetch what it is given now, and
+        # Faust would clear that from its queues when it starts the flow, after the seek that could bring it back.
+        self.stop_flow()
+        self.app.flow_control.suspend()
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._begun.pop(tp, None)
+            self._next.pop(tp, None)
             cast(BatchTransport, self.transport).corrupt.pop(tp, None)
 
     async def perform_seek(self) -> None:
-        # What was begun before the seek is delivered again, under a new message.
-        for tp in list(self._begun):
-            self._begun[tp].clear()
-            self._acked[tp].clear()
-            self._acked_index[tp].clear()
         await super().perform_seek()
+        # What was begun before the seek is delivered again, under a new message.
+        self._begun.clear()
+        self._next = {tp: offset for tp, offset in self._committed_offset.items() if offset}
         await self._seek_where_nothing_is_committed()
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        await super().seek(partition, offset)
+        self._begun.pop(partition, None)
+        self._next[partition] = offset
 
     async def _seek_where_nothing_is_committed(self) -> None:
         """Back to the start, where aiokafka leaves a partition without a committed offset at the position it has.
@@ -237,7 +268,9 @@ async def deliveries(
     settling: set[asyncio.Task[None]] = set()
     async for event in batches.events():
         delivery = cast(Delivery, event.value)
-        cast(BatchConsumer, batches.app.consumer).begin(event.message)
+        if not await cast(BatchConsumer, batches.app.consumer).begin(event.message):
+            await batches.ack(event)  # not done: it comes again
+            continue
         later = None
         try:
             later = await handle(delivery.records)

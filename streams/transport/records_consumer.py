@@ -1,9 +1,10 @@
 """aiokafka's consumer, handing out undecoded records of chosen topics: no Python object per record.
 
-For a topic of ``batch_topics`` the lists of ``getmany`` hold :class:`~operators.batch.Records` of at most so many
-records each, and ``getone`` returns one of them; other topics come as aiokafka's ``ConsumerRecord``. Groups,
-positions, seeks, pauses, back-pressure and commits are aiokafka's: only what stands between a fetch response and
-its records is ours. Deserializers, keys and headers play no part in batch topics.
+For a topic of ``batch_topics`` the lists of ``getmany`` hold :class:`Chunk`s, which are
+:class:`~operators.batch.Records`, of at most so many records each, and ``getone`` returns one of them; other topics
+come as aiokafka's ``ConsumerRecord``. Groups, positions, seeks, pauses, back-pressure and commits are aiokafka's: only
+what stands between a fetch response and its records is ours. Deserializers, keys and headers play no part in batch
+topics.
 """
 # aiokafka's fetcher has no public extension point; what is used of it is named here and nowhere else.
 # pyright: reportPrivateUsage=false
@@ -11,6 +12,7 @@ its records is ours. Deserializers, keys and headers play no part in batch topic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,13 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from operators.batch import Records, Source
 from streams.transport.record_batches import CorruptBatch, Fetched, OldFormat, RecordBatches
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Records):
+    """Records, and where reading stood before them: from ``position`` to ``source.last`` nothing else is for us."""
+
+    position: int
 
 
 class RecordsConsumer(AIOKafkaConsumer):
@@ -36,7 +45,7 @@ class RecordsConsumer(AIOKafkaConsumer):
 
 
 async def fetch_records(consumer: AIOKafkaConsumer, batch_topics: Mapping[str, int]) -> None:
-    """Make a started consumer hand out :class:`Records` of these topics. Nothing fetched before is lost."""
+    """Make a started consumer hand out :class:`Chunk`s of these topics. Nothing fetched before is lost."""
     if consumer._fetcher is None:
         raise RuntimeError("start the consumer first: await consumer.start()")
     await consumer._fetcher.close()
@@ -72,6 +81,8 @@ class RecordsFetcher(Fetcher):
         self._batches = RecordBatches(
             check_crcs=consumer._check_crcs, read_committed=self._isolation_level == READ_COMMITTED
         )
+        #: Offsets at the end of a fetch that hold nothing for us, from and up to: markers, aborted, compacted away.
+        self._empty: dict[TopicPartition, tuple[int, int]] = {}
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         try:
@@ -99,8 +110,11 @@ class RecordsFetcher(Fetcher):
         if fetched.failure and not fetched.records:
             self._set_error(tp, fetched.failure)
             return
+        empty, up_to = self._empty.pop(tp, (position, position))
+        begin = empty if up_to == position else position
+        self._empty[tp] = fetched.records.source.last + 1 if fetched.records else begin, fetched.position
         # Where a batch cannot be read, those before it come first and the next fetch begins with it.
-        chunks = _Chunks(fetched, position, self._batch_topics[tp.topic])
+        chunks = _Chunks(fetched, position, self._batch_topics[tp.topic], begin)
         self._records[tp] = FetchResult(
             tp, assignment=assignment, partition_records=chunks, backoff=self._prefetch_backoff
         )
@@ -129,31 +143,32 @@ class _Answers:
 class _Chunks:
     """What a ``FetchResult`` asks of ``PartitionRecords``: things to hand out, and the position after each."""
 
-    def __init__(self, fetched: Fetched, position: int, most: int) -> None:
+    def __init__(self, fetched: Fetched, position: int, most: int, begin: int) -> None:
+        """``begin``: up to the position, nothing has been for us since there."""
         self._records, self._end, self._most = fetched.records, fetched.position, most
-        self._row = 0
+        self._row, self._begin = 0, begin
         self.next_fetch_offset = position
 
     def __iter__(self) -> _Chunks:
         return self
 
-    def __next__(self) -> Records:
+    def __next__(self) -> Chunk:
         if self._records is None or self._row >= len(self._records):
             self._records = None
             self.next_fetch_offset = self._end
             raise StopIteration
-        chunk = _part(self._records, slice(self._row, self._row + self._most))
+        chunk = _part(self._records, slice(self._row, self._row + self._most), self._begin)
         self._row += self._most
-        self.next_fetch_offset = chunk.source.last + 1
+        self._begin = self.next_fetch_offset = chunk.source.last + 1
         return chunk
 
 
-def _part(records: Records, rows: slice) -> Records:
+def _part(records: Records, rows: slice, position: int) -> Chunk:
     """Some of the records, over their own part of the buffer; no value is copied."""
     offsets, starts, lengths = records.offsets[rows], records.starts[rows], records.lengths[rows]
     first, end = int(starts[0]), int(starts[-1]) + max(int(lengths[-1]), 0)
     source = records.source._replace(first=int(offsets[0]), last=int(offsets[-1]))
-    return Records(source, offsets, records.logged[rows], records.buffer[first:end], starts - first, lengths)
+    return Chunk(source, offsets, records.logged[rows], records.buffer[first:end], starts - first, lengths, position)
 
 
 def _one_by_one(tp: TopicPartition, prepared: PartitionRecords) -> Fetched:

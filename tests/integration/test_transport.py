@@ -60,6 +60,7 @@ class Reader:
         most: int = 100,
         fail_at: int = -1,
         commit_interval: float = 0.2,
+        pause: float = 0.0,
     ) -> None:
         self.seen: dict[int, list[int]] = defaultdict(list)
         self.sizes: list[int] = []
@@ -83,6 +84,7 @@ class Reader:
             if fail_at in numbers:
                 raise RuntimeError("this batch fails")
             assert records.offsets[0] == records.source.first and records.offsets[-1] == records.source.last
+            await asyncio.sleep(pause)
             self.seen[records.source.partition] += numbers
             self.sizes.append(len(numbers))
 
@@ -165,6 +167,114 @@ async def test_what_is_dropped_before_the_first_commit_is_read_again(kafka: Sett
                 await asyncio.sleep(0.05)
     finally:
         await reader.app.stop()
+
+
+@pytest.mark.real
+async def test_what_is_lost_on_the_way_to_the_agent_is_fetched_again(kafka: Settings, topic: str) -> None:
+    group = f"group-{topic}"
+    reader = Reader(kafka, topic, group)
+    await reader.app.start()
+    try:
+        produce(kafka, topic, 0, 30)
+        await reader.until(30)
+        await asyncio.sleep(0.5)  # committed
+        thread, lost = reader.app.consumer._thread, 0
+        getmany = thread.getmany
+
+        async def lose(*args: Any) -> Any:
+            """Faust does this when the set of active partitions changes while it fetches."""
+            nonlocal lost
+            records = await getmany(*args)
+            if records and lost < 2:
+                lost += 1
+                return {}
+            return records
+
+        thread.getmany = lose
+        sent = 30
+        while lost < 2:
+            produce(kafka, topic, sent, 30)
+            sent += 30
+            await asyncio.sleep(0.5)
+        produce(kafka, topic, sent, 30)
+        sent += 30
+        await reader.until(sent)
+        await asyncio.sleep(0.5)
+    finally:
+        await reader.app.stop()
+    for partition, numbers in reader.seen.items():
+        assert numbers == list(range(partition, sent, PARTITIONS))
+    assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), sent // PARTITIONS)
+
+
+@pytest.mark.real
+async def test_what_the_broker_has_deleted_is_not_waited_for(kafka: Settings, topic: str) -> None:
+    """Retention took records that were not read yet: reading goes on with what is left."""
+    group = f"group-{topic}"
+    produce(kafka, topic, 0, 30)
+    reader = Reader(kafka, topic, group)
+    await reader.app.start()
+    await reader.until(30)
+    await asyncio.sleep(0.5)
+    await reader.app.stop()
+    produce(kafka, topic, 30, 30)
+    admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
+    for deleted in admin.delete_records([TopicPartition(topic, p, 15) for p in range(PARTITIONS)]).values():
+        deleted.result()
+    again = Reader(kafka, topic, group)
+    await again.app.start()
+    try:
+        await again.until(15)
+        produce(kafka, topic, 60, 3)
+        await again.until(18)
+        await asyncio.sleep(0.5)
+    finally:
+        await again.app.stop()
+    assert sorted(n for seen in again.seen.values() for n in seen) == list(range(45, 63))
+    assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 21)
+
+
+@pytest.mark.real
+async def test_an_idle_app_that_is_given_partitions_loses_nothing(kafka: Settings, topic: str) -> None:
+    """With nothing assigned Faust lets the flow run on, and clears what came before it started it."""
+    group = f"group-{topic}"
+    busy = [Reader(kafka, topic, group) for _ in range(PARTITIONS)]
+    produce(kafka, topic, 0, 300)
+    for reader in busy:
+        await reader.app.start()
+    idle = Reader(kafka, topic, group, most=20, pause=0.4)
+    seek = idle.app.consumer.perform_seek
+
+    async def seek_and_dawdle() -> None:
+        await seek()
+        await asyncio.sleep(2)
+
+    idle.app.consumer.perform_seek = seek_and_dawdle
+    await idle.app.start()
+    readers = [*busy, idle]
+
+    async def all_came(numbers: int) -> None:
+        async with asyncio.timeout(60):
+            while {n for reader in readers for seen in reader.seen.values() for n in seen} != set(range(numbers)):
+                await asyncio.sleep(0.05)
+
+    try:
+        await all_came(300)
+        async with asyncio.timeout(60):
+            while sorted(len(reader.app.consumer.assignment()) for reader in readers) != [0, 1, 1, 1]:
+                await asyncio.sleep(0.1)
+        if idle.app.consumer.assignment():
+            pytest.skip("the one that came last was given a partition at once")
+        await asyncio.sleep(1)
+        produce(kafka, topic, 300, 300)
+        await busy[0].app.stop()
+        produce(kafka, topic, 600, 300)
+        await all_came(900)
+        produce(kafka, topic, 900, 300)
+        await all_came(1_200)
+    finally:
+        for reader in readers:
+            await reader.app.stop()
 
 
 @pytest.mark.real

@@ -45,7 +45,7 @@ def test_what_comes_before_a_spoilt_one_is_kept() -> None:
 
 
 def test_they_are_handed_out_in_parts_of_at_most_so_many() -> None:
-    chunks = _Chunks(_one_by_one(TP, prepared(message_set(1))), 0, 2)
-    parts = [(*records.source[2:], chunks.next_fetch_offset, records.values) for records in chunks]
-    assert parts == [(0, 1, 2, [b"v0", b"v1"]), (2, 3, 4, [b"v2", None]), (4, 4, 5, [b"v4"])]
+    chunks = _Chunks(_one_by_one(TP, prepared(message_set(1))), 0, 2, 0)
+    parts = [(each.position, *each.source[2:], chunks.next_fetch_offset, each.values) for each in chunks]
+    assert parts == [(0, 0, 1, 2, [b"v0", b"v1"]), (2, 2, 3, 4, [b"v2", None]), (4, 4, 4, 5, [b"v4"])]
     assert chunks.next_fetch_offset == 5
