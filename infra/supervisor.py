@@ -38,6 +38,10 @@ class PartFailed(Exception):
     """A part did not come up; the message holds its last log lines."""
 
 
+class DiedAtStart(PartFailed):
+    """Its process ended before it was ready."""
+
+
 @dataclass(frozen=True)
 class PartStatus:
     """One embedded part as it is now: ``state`` is ``ready``, ``starting`` (or not answering) or ``stopped``."""
@@ -135,7 +139,13 @@ def _up_one(settings: Settings, name: str, say: Say) -> None:
         running = _begin(settings, name, partial(describe, settings, name), say)
         say(f"{name}: starting (pid {running.pid})")
     part = describe(settings, name)
-    _wait_until_ready(settings, part, running, say)
+    try:
+        _wait_until_ready(settings, part, running, say)
+    except DiedAtStart:
+        # Triton does now and then: its Python backend races for a lock in shared memory on a busy machine.
+        running = _begin(settings, name, partial(describe, settings, name), say)
+        say(f"{name}: died at start; starting once more (pid {running.pid})")
+        _wait_until_ready(settings, part, running, say)
     if complaint := part.complaint():
         raise PartFailed(f"{name} runs at {part.address}, but {complaint}\nIts log: {log_of(settings, name)}")
     say(f"{name}: ready at {part.address}")
@@ -185,7 +195,7 @@ def _wait_until_ready(settings: Settings, part: Part, running: Running, say: Say
     while not part.ready():
         now = time.monotonic()
         if not running.alive():
-            raise PartFailed(f"{part.name} died at start; {_last_lines(settings, part.name)}")
+            raise DiedAtStart(f"{part.name} died at start; {_last_lines(settings, part.name)}")
         if now - started > part.start_timeout:
             raise PartFailed(
                 f"{part.name} was not ready after {part.start_timeout:.0f} s; {_last_lines(settings, part.name)}"

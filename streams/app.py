@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 FOLLOW_SECONDS = 0.5
 #: Seconds between looks at how far this worker is behind, and at which parts answer.
 LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
+#: How long a rebalance waits for pins and pinners in hand, seconds. For engagement it waits until it is stored.
+LET_GO_SECONDS = 1.0
 #: After this share of ``stop_seconds`` a stop no longer waits for what is not stored.
 GIVE_UP_SHARE = 0.5
 
@@ -87,6 +89,19 @@ class PinStream(faust.App):
         timer.daemon = True
         timer.start()
         await super().stop()
+
+    async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
+        letting_go = asyncio.create_task(self._let_go())
+        try:
+            await super()._on_partitions_revoked(revoked)
+        finally:
+            letting_go.cancel()
+
+    async def _let_go(self) -> None:
+        """Pins that wait for a part that is gone must not hold up the whole group: they are read again."""
+        await asyncio.sleep(LET_GO_SECONDS)
+        unstored = cast(Any, self.consumer)._unacked_messages
+        unstored -= {message for message in unstored if message.tp.topic not in ENGAGEMENT_TOPICS}
 
     async def _stop_consumer(self) -> None:
         giving_up = asyncio.create_task(self._give_up())
@@ -148,9 +163,10 @@ app = PinStream(
     broker=_broker(settings),
     broker_credentials=_credentials(settings),
     broker_commit_interval=0.5,
-    # Seconds after which the group gives a dead worker's partitions to others.
-    broker_session_timeout=10.0,
-    broker_heartbeat_interval=2.0,
+    # Seconds after which the group gives a dead worker's partitions to others: the least that brokers allow by default.
+    broker_session_timeout=6.0,
+    # Also how soon a worker hears that the group shares anew; until it does, nobody has what is given away.
+    broker_heartbeat_interval=1.0,
     consumer_group_instance_id=settings.instance or None,
     consumer_auto_offset_reset="earliest",
     consumer_max_fetch_size=1024 * 1024,

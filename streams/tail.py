@@ -7,7 +7,8 @@ is new. A worker that holds every partition asks nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,25 @@ async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) ->
         engine.folded.last[partition] = max(until, engine.folded.last.get(partition, -1))
 
 
+async def look_up(engine: Engine, pins: Iterable[int]) -> None:
+    """Fold in what ClickHouse holds of these pins: a moment ago their partition may have been another worker's.
+
+    Raises StoreUnavailable.
+    """
+    if asked := ", ".join(map(str, pins)):
+        # IN takes the primary key where has() would read the whole table.
+        await _take_pins(engine, f"pin IN ({asked})")
+
+
+async def _take_pins(engine: Engine, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
+    names = ("pin", "version", "deleted", "pinner", "board", "domain")
+    rows = await engine.events.query(f"SELECT {', '.join(names)} FROM pins WHERE {condition}", parameters)
+    if rows:
+        engine.state.apply_pins(
+            [(-1, _event(*row)) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
+        )
+
+
 class Tail:
     """Follows the partitions that are not this worker's."""
 
@@ -95,15 +115,7 @@ class Tail:
             self._since = began - OVERLAP_MS
 
     async def _pins(self) -> None:
-        rows = await self._engine.events.query(
-            "SELECT pin, version, deleted, pinner, board, domain FROM pins WHERE inserted > {since:Int64}",
-            {"since": self._since},
-        )
-        if rows:
-            names = ("pin", "version", "deleted", "pinner", "board", "domain")
-            self._engine.state.apply_pins(
-                [(-1, _event(*row)) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
-            )
+        await _take_pins(self._engine, "inserted > {since:Int64}", {"since": self._since})
 
     async def _follows(self) -> None:
         rows = await self._engine.events.query(

@@ -17,8 +17,11 @@ from streams.engine import Engine
 from streams.persist import persist
 from streams.state import domain_id
 from streams.stores.protocols import Columns
+from streams.tail import look_up
 
 ACCEPTED = "pins.accepted"
+#: Pins that are asked for in one query: 20 bytes each, and ClickHouse reads queries of 256 kB.
+ASKED = 5_000
 
 
 async def handle(engine: Engine, records: Records) -> None:
@@ -34,6 +37,9 @@ async def handle(engine: Engine, records: Records) -> None:
         Reject(offset, Reason.ERASED_PINNER, "", None) for (offset, _), gone in zip(events, erased, strict=True) if gone
     ]
     events = [event for event, gone in zip(events, erased, strict=True) if not gone]
+    for start in range(0, len(events), ASKED):
+        asked = {int(event.pin) for _, event in events[start : start + ASKED]}
+        await persist("asking for newer versions", partial(look_up, engine, asked), metrics)
     newest = engine.state.apply_pins(events)
     accepted = _accepted(engine, [event for (_, event), is_newest in zip(events, newest, strict=True) if is_newest])
     if accepted:

@@ -20,6 +20,7 @@ from streams.images.load import load_images
 from streams.images.rejection import ImageRejected
 from streams.persist import persist
 from streams.stores.protocols import StoreUnavailable
+from streams.tail import look_up
 from streams.understanding import Understanding, record, understand
 
 UNDERSTOOD = "pin.understood"
@@ -45,6 +46,8 @@ async def handle(engine: Engine, records: Records) -> list[Reject]:
     stays without a vector. A pin is looked at in its newest version only. Returns what was set aside.
     """
     pins, rejects = _decode(records)
+    asked = {pin.pin for _, pin in pins}
+    await persist("asking for newer versions", partial(look_up, engine, asked), engine.metrics)
     pins = _current(engine, pins)
     superseded = len(records) - len(pins) - len(rejects)
     rows = {pin.pin: row for row, pin in pins}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager, closing, suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import numpy as np
@@ -24,6 +27,17 @@ from streams.stores.clickhouse_sql import (
 from streams.stores.protocols import ClaimLost, Claims, Columns, Repeated, StoreUnavailable
 
 PART = "clickhouse"
+#: A longer body (bytes) is sent by a thread: a loop that also counts would push it out a few MB a turn, for a second.
+LONG = 1 << 20
+CONNECT_SECONDS = 5.0
+CODE_HEADER = "X-ClickHouse-Exception-Code"
+
+
+class _Answer(NamedTuple):
+    status: int
+    #: ClickHouse's number of what went wrong; 0 for none.
+    code: int
+    content: bytes
 
 
 class ClickHouseHTTP:
@@ -38,7 +52,8 @@ class ClickHouseHTTP:
         self._url = url.rstrip("/") + "/"
         self._database = database
         self._headers = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password} if password else {}
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
+        self._seconds = timeout
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS)
         self._session: aiohttp.ClientSession | None = None
 
     async def claim(self, partitions: Iterable[tuple[str, int]]) -> Claims:
@@ -98,31 +113,52 @@ class ClickHouseHTTP:
         arguments: Mapping[str, int | str] | None = None,
         claims: Claims | None = None,
     ) -> bytes:
+        query = {"database": self._database} | {name: str(value) for name, value in (arguments or {}).items()}
+        held = ",".join(f"{topic}:{number}={claim}" for (topic, number), claim in (claims or {}).items())
+        headers = self._headers | ({CLAIMS_HEADER: held} if held else {})
+        try:
+            if len(body) > LONG:
+                answer = await asyncio.to_thread(self._send_long, body, path, query, headers)
+            else:
+                answer = await self._send(body, path, query, headers)
+        except (aiohttp.ClientError, HTTPException, OSError) as error:  # a time-out is an OSError too
+            raise StoreUnavailable(PART, f"{self._url} does not answer ({error or 'timed out'})") from error
+        if answer.status == 200:
+            return answer.content
+        text = answer.content.decode(errors="replace")
+        if answer.code in TRANSIENT_CODES or answer.status in (502, 503, 504):
+            raise StoreUnavailable(PART, text.strip(), retry_after=2.0)
+        if answer.code == CLAIM_LOST:
+            raise ClaimLost(text.strip())
+        raise ClickHouseError(answer.code, text)
+
+    async def _send(
+        self, body: bytes | memoryview, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> _Answer:
         if self._session is None or self._session.closed:
             # A fresh connection costs 0.2 ms here; a kept one may belong to a process that is gone, and
             # whether a statement on it was run could not be told.
             connector = aiohttp.TCPConnector(force_close=True)
-            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, connector=connector)
-        try:
-            held = ",".join(f"{topic}:{number}={claim}" for (topic, number), claim in (claims or {}).items())
-            async with self._session.post(
-                self._url + path,
-                params={"database": self._database, **(arguments or {})},
-                headers={CLAIMS_HEADER: held} if held else None,
-                data=body,
-            ) as answer:
-                content = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise StoreUnavailable(PART, f"{self._url} does not answer ({error or 'timed out'})") from error
-        if answer.status == 200:
-            return content
-        code = int(answer.headers.get("X-ClickHouse-Exception-Code", 0))
-        text = content.decode(errors="replace")
-        if code in TRANSIENT_CODES or answer.status in (502, 503, 504):
-            raise StoreUnavailable(PART, text.strip(), retry_after=2.0)
-        if code == CLAIM_LOST:
-            raise ClaimLost(text.strip())
-        raise ClickHouseError(code, text)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector)
+        async with self._session.post(self._url + path, params=query, headers=headers, data=body) as answer:
+            return _Answer(answer.status, _code(answer.headers.get(CODE_HEADER)), await answer.read())
+
+    def _send_long(
+        self, body: bytes | memoryview, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> _Answer:
+        url = urlsplit(self._url)
+        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        with closing(kind(url.hostname or "", url.port, timeout=CONNECT_SECONDS)) as connection:
+            connection.connect()
+            connection.sock.settimeout(self._seconds)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read all
+                connection.request("POST", f"{url.path}{path}?{urlencode(query)}", body, dict(headers))
+            answer = connection.getresponse()
+            return _Answer(answer.status, _code(answer.getheader(CODE_HEADER)), answer.read())
+
+
+def _code(header: str | None) -> int:
+    return int(header or 0)
 
 
 def _arrow(columns: Columns) -> pa.RecordBatch:

@@ -67,6 +67,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # pyright: ignore[reportPrivateUsage]
         return consumer
 
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """The numbers of a topic's partitions, as the cluster last told them."""
+        return self._ensure_consumer().partitions_for_topic(topic)
+
     async def on_start(self) -> None:
         await super().on_start()
         # Nothing is subscribed yet, so nothing was fetched the other way.
@@ -139,6 +143,11 @@ class BatchConsumer(driver.Consumer):
             tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+    def topic_partitions(self, topic: str) -> int | None:
+        """Partitions of a topic; None while unknown. (Faust asks what only the group's leader keeps.)"""
+        found = cast(BatchConsumerThread, self._thread).partitions_for_topic(topic)
+        return len(found) if found else None
 
     async def begin(self, message: Message) -> bool:
         """An agent takes up this batch: nothing after it is committed before it.

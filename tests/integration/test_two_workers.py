@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -40,17 +42,42 @@ def saves(first: int, count: int) -> list[dict[str, int]]:
     ]
 
 
-def shares(worker: Worker) -> int:
-    """Events that this worker counted, of all its topics."""
-    import urllib.request
-
+def outcome(worker: Worker, topic: str, outcome: str) -> int:
+    """Events of a topic that this worker dealt with in one way."""
     with urllib.request.urlopen(worker.url + "/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(
-        int(float(line.split()[-1]))
-        for line in lines
-        if line.startswith('pinstream_events_total{outcome="counted",topic="saves"')
-    )
+    wanted = f'pinstream_events_total{{outcome="{outcome}",topic="{topic}"'
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith(wanted))
+
+
+def shares(worker: Worker) -> int:
+    """Saves that this worker counted."""
+    return outcome(worker, "saves", "counted")
+
+
+def pins(kind: str, time: int) -> list[dict[str, Any]]:
+    return [
+        {"type": kind, "time": time, "pin": FIRST + n, "pinner": 900, "board": 7001, "title": kind} for n in range(60)
+    ]
+
+
+def test_whoever_reads_a_pin_next_knows_its_newest_version(worker: Worker, second: Worker) -> None:
+    """The second worker's partitions come back: what it accepted there must not be undone by an older version."""
+    stored = f"pins FINAL WHERE pin >= {FIRST} AND pin < {FIRST + 60}"
+    stamp = now()
+
+    def second_does_some() -> bool:
+        worker.send("pins", pins("created", stamp))
+        time.sleep(0.5)
+        return outcome(second, "pins", "counted") > 0
+
+    until("the second worker has partitions", second_does_some, 60)
+    until("all pins are stored", lambda: count(worker, stored) == 60, 60)
+    duplicates = outcome(worker, "pins", "duplicate")
+    second.stop()
+    worker.send("pins", pins("updated", stamp - 1000))
+    until("every older version is known", lambda: outcome(worker, "pins", "duplicate") == duplicates + 60, 60)
+    assert count(worker, f"{stored} AND version = {stamp}") == 60
 
 
 def test_two_workers_share_the_work_and_count_exactly(worker: Worker, second: Worker) -> None:
