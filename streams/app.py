@@ -8,7 +8,7 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -27,7 +27,7 @@ from streams.persist import persist
 from streams.resuming import resume
 from streams.settings import Settings
 from streams.tail import Tail, catch_up
-from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
+from streams.transport.batches import BatchConsumer, BatchTransport, RecordsSchema, deliveries
 
 log = logging.getLogger(__name__)
 #: Seconds between looks at what other workers wrote.
@@ -44,7 +44,7 @@ class Reading(NamedTuple):
     """How a topic is read."""
 
     #: Returns a future when the batch may be acknowledged only later.
-    handle: Callable[[Engine, Records], Awaitable[asyncio.Future[None] | None]]
+    handle: Callable[[Engine, Records], Coroutine[Any, Any, asyncio.Future[None] | None]]
     #: The most records of one batch.
     most: int
     #: Batches that may wait for the agent before Faust stops fetching the partition. One queue serves all
@@ -100,8 +100,7 @@ class PinStream(faust.App):
     async def _let_go(self) -> None:
         """Pins that wait for a part that is gone must not hold up the whole group: they are read again."""
         await asyncio.sleep(LET_GO_SECONDS)
-        unstored = cast(Any, self.consumer)._unacked_messages
-        unstored -= {message for message in unstored if message.tp.topic not in ENGAGEMENT_TOPICS}
+        cast(BatchConsumer, self.consumer).let_go(lambda tp: tp.topic not in ENGAGEMENT_TOPICS)
 
     async def _stop_consumer(self) -> None:
         giving_up = asyncio.create_task(self._give_up())

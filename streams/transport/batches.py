@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiokafka
 import faust
@@ -39,6 +39,13 @@ FETCH_MAX_WAIT_MS = 25
 FETCH_MIN_BYTES = 32 * 1024
 #: How long a partition rests after a batch that cannot be read, seconds.
 CORRUPT_RETRY_S = 5.0
+
+
+T = TypeVar("T")
+
+
+class LetGo(Exception):
+    """The batch in hand is given up: whoever has its partition next reads it again."""
 
 
 class Delivery:
@@ -110,11 +117,13 @@ class BatchConsumer(driver.Consumer):
 
     #: Per partition, the batches that an agent has begun, in order, until committed.
     _begun: dict[TP, deque[Delivery]]
+    #: Per partition, what its agent does with the batch in hand.
+    _in_hand: dict[TP, asyncio.Future[Any]]
     #: Per partition, the offset that the next batch must not begin after.
     _next: dict[TP, int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._begun, self._next = {}, {}
+        self._begun, self._next, self._in_hand = {}, {}, {}
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -162,6 +171,26 @@ class BatchConsumer(driver.Consumer):
             self._begun.setdefault(tp, deque()).append(delivery)
             self._next[tp] = last + 1
         return True
+
+    async def in_hand(self, tp: TP, work: Coroutine[Any, Any, T]) -> T:
+        """Do what an agent does with a batch. Raises LetGo when :meth:`let_go` ended it."""
+        task = self._in_hand[tp] = asyncio.create_task(work)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise LetGo from None
+            task.cancel()  # the agent itself is to end
+            raise
+        finally:
+            if self._in_hand.get(tp) is task:
+                del self._in_hand[tp]
+
+    def let_go(self, tps: Callable[[TP], bool]) -> None:
+        """End what agents do with batches of these partitions: whoever has them next reads them again."""
+        for tp, task in self._in_hand.items():
+            if tps(tp):
+                task.cancel()
 
     async def _go_back(self, tp: TP, position: int) -> bool:
         """Fetch again what did not come before ``position``; False when the broker has it no more."""
@@ -252,7 +281,7 @@ class BatchTransport(driver.Transport):
 
 async def deliveries(
     stream: Any,
-    handle: Callable[[Records], Awaitable[asyncio.Future[None] | None]],
+    handle: Callable[[Records], Coroutine[Any, Any, asyncio.Future[None] | None]],
     on_failure: Callable[[BaseException], Awaitable[None]],
 ) -> None:
     """Run an agent over batches: ``handle`` each, and acknowledge it when that returned.
@@ -275,16 +304,19 @@ async def deliveries(
             await batches.ack(event)
 
     settling: set[asyncio.Task[None]] = set()
+    consumer = cast(BatchConsumer, batches.app.consumer)
     async for event in batches.events():
         delivery = cast(Delivery, event.value)
-        if not await cast(BatchConsumer, batches.app.consumer).begin(event.message):
+        if not await consumer.begin(event.message):
             await batches.ack(event)  # not done: it comes again
             continue
         later = None
         try:
-            later = await handle(delivery.records)
+            later = await consumer.in_hand(event.message.tp, handle(delivery.records))
             if later is None:
                 delivery.done()
+        except LetGo:
+            pass
         except Exception as failure:
             await on_failure(failure)
             raise

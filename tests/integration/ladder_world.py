@@ -17,6 +17,7 @@ from confluent_kafka import Consumer
 
 from infra import topics
 from infra.migrate import migrate
+from infra.ports import is_free
 from operators.slate.slate import Slate, decode
 from streams.settings import PROJECT, Settings
 from streams.stores.clickhouse import open_event_store
@@ -44,8 +45,9 @@ class LadderWorld:
         for part in (self.kafka, self.clickhouse):
             self._closing.callback(part.kill)
         self._session = session
-        ports = {PARTS[name]: proxy.port for name, proxy in self.proxies.items()}
-        self.worker = Worker(own, "ladder", ports, {"PINSTREAM_MILVUS_DATABASE": DATABASE} | environment)
+        self._ports = {PARTS[name]: proxy.port for name, proxy in self.proxies.items()}
+        self._environment = {"PINSTREAM_MILVUS_DATABASE": DATABASE} | environment
+        self.worker = Worker(own, "ladder", self._ports, self._environment)
         self._closing.callback(self._kill_worker)
         self._events = 0
         #: Events sent so far that must count.
@@ -70,8 +72,8 @@ class LadderWorld:
         )
         self._closing.callback(self.reader.close)
         self.reader.subscribe(["feed.candidates"])
-        self.worker.send("pins", [_pin_event(pin, photo) for pin, photo in zip(PINS, PHOTOS, strict=True)])
-        until("all pins are understood", lambda: self._understood() == len(PINS), 120)
+        self.new_pins(PINS)
+        until("all pins are understood", lambda: self.understood(PINS) == len(PINS), 120)
         self.until_whole()
 
     def close(self) -> None:
@@ -129,6 +131,22 @@ class LadderWorld:
 
         until("a slate is whole and every part is asked again", whole, seconds)
 
+    def second_worker(self) -> Worker:
+        """Another of the same group, behind the same proxies; not started yet."""
+        host, base = self.settings.host, self.settings.port_base
+        api, faust = [port for port in range(base + 200, base + 300) if is_free(host, port)][:2]
+        return Worker(self.settings, "ladder-second", self._ports | {"api": api, "faust": faust}, self._environment)
+
+    def new_pins(self, pins: list[int]) -> None:
+        """Announce pins, each with a photo."""
+        self.worker.send("pins", [_pin_event(pin, photo) for pin, photo in zip(pins, PHOTOS, strict=False)])
+
+    def understood(self, pins: list[int]) -> int:
+        """How many of these have a vector."""
+        ids = ",".join(map(str, pins))
+        sql = f"SELECT uniqExact(pin) AS n FROM pin_vectors WHERE notEmpty(vector) AND pin IN ({ids})"
+        return int(self.worker.query(sql)["n"][0])
+
     def stored(self) -> int:
         """Saves that ClickHouse holds."""
         return int(self.worker.query("SELECT count() AS n FROM engagement")["n"][0])
@@ -155,9 +173,6 @@ class LadderWorld:
                 if series == name:
                     return float(value)
         return 0.0
-
-    def _understood(self) -> int:
-        return int(self.worker.query("SELECT uniqExact(pin) AS n FROM pin_vectors WHERE notEmpty(vector)")["n"][0])
 
     def _kill_worker(self) -> None:
         process = self.worker.process

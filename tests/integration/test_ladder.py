@@ -191,6 +191,25 @@ def test_with_triton_milvus_and_clickhouse_all_gone_feeds_still_come(world: Ladd
     assert_rows(world, triggers)
 
 
+def test_a_rebalance_does_not_wait_for_a_triton_that_is_gone(world: LadderWorld) -> None:
+    """Pins in hand wait for it; the group shares its partitions anew all the same, and counts."""
+    world.proxies["triton"].refuse()
+    world.new_pins([650, 651, 652, 653])
+    until("vision waits", lambda: "asking for the models waits" in world.worker.log.read_text()[-3000:], 30)
+    second = world.second_worker()
+    began = time.monotonic()
+    try:
+        second.start()
+        world.slates(world.act(12), 30)
+        took = time.monotonic() - began
+        print(f"a second worker has its share after {took:.1f} s")
+        assert took < 40, "it waited for the end of the rebalance's own time, a minute"
+    finally:
+        second.stop()
+    world.heal()
+    until("the pins are understood", lambda: world.understood([650, 651, 652, 653]) == 4, 60)
+
+
 def test_when_too_many_rows_wait_kafka_holds_the_rest(world: LadderWorld) -> None:
     world.clickhouse.kill()
     for _ in range(4):

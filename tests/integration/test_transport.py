@@ -79,7 +79,12 @@ class Reader:
         assert isinstance(self.app.transport, BatchTransport)
         self.app.transport.batch_topics = {topic: most}
 
+        #: Handles nothing while it is not set.
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+
         async def handle(records: Records) -> None:
+            await self.goes_on.wait()
             numbers = [int(value or b"") for value in records.values]
             if fail_at in numbers:
                 raise RuntimeError("this batch fails")
@@ -205,6 +210,34 @@ async def test_what_is_lost_on_the_way_to_the_agent_is_fetched_again(kafka: Sett
     for partition, numbers in reader.seen.items():
         assert numbers == list(range(partition, sent, PARTITIONS))
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), sent // PARTITIONS)
+
+
+@pytest.mark.real
+async def test_what_is_let_go_is_not_committed_and_comes_again(kafka: Settings, topic: str) -> None:
+    group = f"group-{topic}"
+    produce(kafka, topic, 0, 30)
+    reader = Reader(kafka, topic, group)
+    await reader.app.start()
+    try:
+        await reader.until(30)
+        await asyncio.sleep(0.5)
+        reader.goes_on.clear()
+        produce(kafka, topic, 30, 30)
+        async with asyncio.timeout(20):
+            while not reader.app.consumer._in_hand:
+                await asyncio.sleep(0.05)
+        consumer = reader.app.consumer
+        consumer.let_go(lambda tp: True)
+        await asyncio.sleep(0.5)
+        assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 10)
+        reader.goes_on.set()
+        await consumer.perform_seek()  # as a rebalance does
+        await reader.until(60)
+        await asyncio.sleep(0.5)
+    finally:
+        await reader.app.stop()
+    assert {n for seen in reader.seen.values() for n in seen} == set(range(60))
+    assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 20)
 
 
 @pytest.mark.real
