@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
 from streams.engine import Engine
+from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
 Partition = tuple[str, int]
@@ -61,17 +63,48 @@ async def catch_up(engine: Engine, partition: Partition, until: int = MAX_ID) ->
         more = bool(rows) and len(rows["offset"]) == CHUNK
         if rows:
             last = int(rows["offset"][-1])
-            # Meanwhile the partition may have come to this worker, or somebody else here has read the same rows.
-            new = rows["offset"] > engine.folded.last.get(partition, -1)
-            if new.any():
-                source = Source(topic, number, int(rows["first"][new][0]), last)
-                # Arrow's columns are read-only, for which numba would compile every fold again; a selection is a copy.
-                engagement = Engagement(source, **{name: rows[name][new] for name in ENGAGEMENT_COLUMNS})
-                engine.state.duplicates.load(engagement.event_id)
-                engine.state.apply(engagement)
-                engine.folded.last[partition] = last
+            _fold(engine, partition, rows)
     if until < MAX_ID:
         engine.folded.last[partition] = max(until, engine.folded.last.get(partition, -1))
+
+
+async def catch_up_all(engine: Engine, partitions: Iterable[Partition]) -> None:
+    """:func:`catch_up` with several partitions in one query, as each costs ClickHouse as much as thousands of rows."""
+    wanted = {partition: engine.folded.last.get(partition, -1) for partition in partitions}
+    if not wanted:
+        return
+    beyond = " OR ".join(
+        f"(topic = {quoted(topic)} AND partition = {number} AND offset > {last})"
+        for (topic, number), last in wanted.items()
+    )
+    rows = await engine.events.query(
+        f"SELECT topic, partition, first, {', '.join(ENGAGEMENT_COLUMNS)} FROM engagement WHERE {beyond}"
+        f" ORDER BY topic, partition, offset LIMIT {CHUNK}"
+    )
+    if not rows:
+        return
+    if len(rows["offset"]) == CHUNK:
+        for partition in wanted:
+            await catch_up(engine, partition)
+        return
+    for topic, number in wanted:
+        of_it = (rows["topic"] == topic) & (rows["partition"] == number)
+        if of_it.any():
+            _fold(engine, (topic, number), {name: column[of_it] for name, column in rows.items()})
+
+
+def _fold(engine: Engine, partition: Partition, rows: Mapping[str, NDArray[Any]]) -> None:
+    """Rows of one partition in offset order, those that memory has already left out."""
+    # Meanwhile the partition may have come to this worker, or somebody else here has read the same rows.
+    new = rows["offset"] > engine.folded.last.get(partition, -1)
+    if new.any():
+        last = int(rows["offset"][-1])
+        source = Source(*partition, int(rows["first"][new][0]), last)
+        # Arrow's columns are read-only, for which numba would compile every fold again; a selection is a copy.
+        engagement = Engagement(source, **{name: rows[name][new] for name in ENGAGEMENT_COLUMNS})
+        engine.state.duplicates.load(engagement.event_id)
+        engine.state.apply(engagement)
+        engine.folded.last[partition] = last
 
 
 async def look_up(engine: Engine, pins: Iterable[int]) -> None:
@@ -99,14 +132,17 @@ class Tail:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._since = engine.folded.clock - OVERLAP_MS
+        self._looks = 0
 
     async def follow(self, others: Iterable[Partition]) -> None:
-        """Look once at each of the ``others``. Raises StoreUnavailable."""
+        """Look at what was counted in the ``others``, and each second time at pins, follows and who is erased.
+
+        Raises StoreUnavailable.
+        """
         others = set(others)
-        for partition in sorted(others):
-            if partition[0] in ENGAGEMENT_TOPICS:
-                await catch_up(self._engine, partition)
-        if any(topic in ("pins", "pinners") for topic, _ in others):
+        await catch_up_all(self._engine, sorted(each for each in others if each[0] in ENGAGEMENT_TOPICS))
+        self._looks += 1
+        if self._looks % 2 and any(topic in ("pins", "pinners") for topic, _ in others):
             # ClickHouse's own clock, which stamps the rows: this machine's may be off.
             began = await _clock(self._engine.events)
             await self._pins()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace as replace_slate
 
+import streams.tail
 from infra.migrate import migrate
 from operators.slate.slate import Item, Slate, encode, slate_id
 from streams.engine import Engine
@@ -70,6 +71,28 @@ async def test_what_is_read_twice_at_once_is_folded_once(engine: Engine) -> None
     mine, rebuilt = (state.quality.pins(pins, fresh.now) for state in (engine.state, fresh))
     np.testing.assert_allclose(mine.exposure, rebuilt.exposure, rtol=1e-9)
     assert engine.folded.last["saves", 0] == 2999
+
+
+@pytest.mark.parametrize("rows_at_once", [1_000_000, 500])
+async def test_several_partitions_are_followed_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    """What is new in each is folded once, whether it comes in one answer or in many."""
+    monkeypatch.setattr(streams.tail, "CHUNK", rows_at_once)
+    tail, others = Tail(engine), [("saves", 0), ("saves", 1), ("clicks", 3), ("clicks", 0)]
+    pins = np.zeros(0, np.int64)
+    for first in (0, 900):
+        for topic, number in others[:3]:
+            rows = engagement(first, 900, topic=topic, partition=number)
+            pins = np.union1d(pins, rows["pin"])
+            await engine.events.insert("engagement", rows, token=token(rows))
+        await tail.follow(others)
+    await tail.follow(others)
+    fresh = HotState()
+    await fresh.load(engine.events)
+    mine, rebuilt = (state.quality.pins(pins, fresh.now) for state in (engine.state, fresh))
+    np.testing.assert_allclose(mine.exposure, rebuilt.exposure, rtol=1e-9)
+    assert engine.folded.last == dict.fromkeys(others[:3], 1_799)
 
 
 async def test_a_slate_that_went_out_before_the_crash_is_not_made_again(
