@@ -38,9 +38,6 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 # Nobody else is coming: a first consumer need not wait for others.
 group.initial.rebalance.delay.ms=0
-# After a kill it takes part again only when its former session has ended (9 s by default).
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
 # A misspelt topic should fail, not appear; infra/topics.toml declares them.
 auto.create.topics.enable=false
 message.max.bytes={largest}
