@@ -30,7 +30,7 @@ from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.slates import SlateRequest, build_slates
 from streams.state import HotState
-from streams.stores.protocols import Neighbours
+from streams.stores.protocols import Neighbours, Ranked
 from streams.stores.triton import TritonModels
 from streams.vector_cache import VectorCache
 from training.exact_vectors import ExactVectors
@@ -48,10 +48,10 @@ class FixedRanker:
         self.circuit = Circuit("triton")
         self._weights = np.random.default_rng(1).normal(0, 0.2, (len(NAMES), 4)).astype(np.float32)
 
-    async def rank(self, features: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-np.clip(features @ self._weights, -30, 30)))
+    async def rank(self, features: np.ndarray) -> Ranked:
+        return Ranked(1 / (1 + np.exp(-np.clip(features @ self._weights, -30, 30))), "fixed")
 
-    async def versions(self) -> dict[str, str]:
+    async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
         return {"ranker": "fixed"}
 
 

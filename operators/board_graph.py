@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from operators.id_index import IdIndex, Ints, grown
+from operators.small_sets import contains
 
 Floats = NDArray[np.float64]
 #: Beyond so many saves (edges that are not a pin's home), those that came first are forgotten.
@@ -179,7 +180,7 @@ class BoardGraph:
             self._edges.ids, self._alive, self._links, self._board_head, self._pin_head,
             self._sizes, self._degrees, self._scratch,
         )  # fmt: skip
-        others = ~np.isin(found, dense)
+        others = ~contains(self._pins.ids[found], seeds)
         found, scores = found[others], scores[others]
         if len(found) > k > 0:
             keep = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -11,7 +11,7 @@ Dense = NDArray[np.int32]
 
 
 @njit(cache=True, inline="always")
-def _slot(key, mask):  # type: ignore[no-untyped-def]
+def first_slot(key, mask):  # type: ignore[no-untyped-def]
     """Where a key starts to look for its slot: the finaliser of SplitMix64 (Steele et al., 2014)."""
     x = np.uint64(key)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -26,7 +26,7 @@ def _intern(keys, dense, ids, size, wanted, out, start):  # type: ignore[no-unty
     limit = len(keys) // 2
     for i in range(start, len(wanted)):
         key = wanted[i]
-        slot = _slot(key, mask)
+        slot = first_slot(key, mask)
         while dense[slot] >= 0 and keys[slot] != key:
             slot = (slot + 1) & mask
         if dense[slot] < 0:
@@ -45,7 +45,7 @@ def _lookup(keys, dense, wanted, out):  # type: ignore[no-untyped-def]
     mask = len(keys) - 1
     for i in range(len(wanted)):
         key = wanted[i]
-        slot = _slot(key, mask)
+        slot = first_slot(key, mask)
         while dense[slot] >= 0 and keys[slot] != key:
             slot = (slot + 1) & mask
         out[i] = dense[slot]
@@ -55,7 +55,7 @@ def _lookup(keys, dense, wanted, out):  # type: ignore[no-untyped-def]
 def _place(keys, dense, ids, size):  # type: ignore[no-untyped-def]
     mask = len(keys) - 1
     for i in range(size):
-        slot = _slot(ids[i], mask)
+        slot = first_slot(ids[i], mask)
         while dense[slot] >= 0:
             slot = (slot + 1) & mask
         keys[slot] = ids[i]

@@ -9,6 +9,7 @@ from operators.batch import Engagement, Ints
 from operators.events import Kind
 from operators.id_index import IdIndex, grown
 from operators.rings import Entries, Rings
+from operators.small_sets import contains
 
 #: The latest closeups, outbound clicks and saves of a pinner.
 ACTIONS = 100
@@ -93,7 +94,7 @@ class RecentActions:
 
     def has_saved(self, pinner: int, pins: Ints) -> NDArray[np.bool_]:
         """Did the pinner save these pins, within their latest :data:`SAVED` saves? ``(n,) -> (n,)``."""
-        return np.isin(pins, self.saved(pinner, SAVED).pins)
+        return contains(pins, self.saved(pinner, SAVED).pins)
 
     def last_active(self, pinner: int) -> int:
         """Time (ms) of the pinner's latest event, 0 when unknown."""

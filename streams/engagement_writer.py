@@ -1,7 +1,7 @@
 """Engagement to ClickHouse: batches that wait together are written together, as one block.
 
 An insert costs the same for one row as for thousands (a part in the table and in every view), so what comes in
-while one is under way, or within ``WAIT`` seconds, makes the next. A block is the unit of repetition: its id stands in
+while one is under way, or within a moment after, makes the next. A block is the unit of repetition: its id stands in
 each of its rows, and its rows inserted again under that id count once.
 """
 
@@ -29,6 +29,9 @@ WAIT = 0.3
 FULL = 300_000
 #: As long while the worker is behind: what is read is old anyway, and ClickHouse stores a row of a full block for half.
 WAIT_BEHIND = 2.0
+#: Inserting takes about this share of the time: where it is slow, blocks become larger, though none waits longer than
+#: ``WAIT_SLOW``. The processor time goes to slates instead, which do not wait for ClickHouse.
+SHARE, WAIT_SLOW = 0.1, 1.0
 #: Rows that may wait; more hold the agents back, and with them the fetching.
 MOST_WAITING = 600_000
 _TICK = 0.01
@@ -55,6 +58,7 @@ class EngagementWriter:
         self._waiting: deque[_Waiting] = deque()
         self._newest: dict[Partition, asyncio.Future[None]] = {}
         self._rows = 0
+        self._last_took = 0.0  # seconds of the last insert
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -106,14 +110,18 @@ class EngagementWriter:
         loop = asyncio.get_running_loop()
         while self._waiting or not should_stop():
             full = min(FULL, self._most_waiting)
-            wait = WAIT_BEHIND if self._pace.behind else WAIT
             due = self._waiting and (
-                self._rows >= full or should_stop() or loop.time() - self._waiting[0].since >= wait
+                self._rows >= full or should_stop() or loop.time() - self._waiting[0].since >= self._patience
             )
             if due:
                 await self._write_block(self._take())
             else:
                 await asyncio.sleep(_TICK)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that a batch waits for others."""
+        return WAIT_BEHIND if self._pace.behind else min(WAIT_SLOW, max(WAIT, self._last_took / SHARE))
 
     def _take(self) -> list[_Waiting]:
         taken = [self._waiting.popleft()]
@@ -130,8 +138,10 @@ class EngagementWriter:
             columns = block_columns(engagements, block)
             claims = self._ledger.claims({batch.partition for batch in batches})
             insert = partial(self._events.insert, "engagement", columns, token=str(block), claims=claims)
+            began = asyncio.get_running_loop().time()
             with self._metrics.batch_step("engagement", "clickhouse"):
                 await persist("writing engagement", insert, self._metrics)
+            self._last_took = asyncio.get_running_loop().time() - began
         for batch in batches:
             self._count(-len(batch.engagement))
             if not batch.stored.done():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.catalogue import Facts
 from operators.relevance import SAVES, taste
 from operators.slate.candidates import Candidates, Floats
 from operators.slate.choices import Choices
@@ -23,8 +26,7 @@ def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: 
     pins, times = saves.pins[latest], saves.times[latest]
     weights = np.exp2(-np.maximum(now - times, 0) / choices.seed_half_life)
     vectors = cache.held(pins)[0]
-    known = vectors.any(axis=1)
-    wish = taste(times[known], vectors[known]) if known.any() else np.zeros(vectors.shape[1])
+    wish = taste(times, vectors)  # rows of zeros add nothing, and its length does not matter
     wish /= max(float(np.linalg.norm(wish)), 1e-12)
     seeds = slice(0, choices.seeds)
     return Ask(
@@ -33,17 +35,27 @@ def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: 
 
 
 def signals(
-    state: HotState, cache: VectorCache, ask: Ask, candidates: Candidates, owners: Ints, domains: Ints
+    state: HotState,
+    asks: Sequence[Ask],
+    candidates: Sequence[Candidates],
+    facts: Facts,
+    closeness: Sequence[tuple[Floats, Floats]],
 ) -> Signals:
-    """Columns for the ``n`` candidates of one pinner; ``owners`` and ``domains`` ``(n,)``, 0 where unknown.
+    """Columns for the candidates of several pinners at one moment, slate after slate.
 
-    Vectors are those that the cache holds: :meth:`VectorCache.load` them before.
+    ``facts`` are those of all candidates, ``(n,)``; ``closeness`` is that of :func:`relevances` for each slate.
+
+    Raises:
+        ValueError: the asks are of different moments.
     """
-    n, now, pins = len(candidates), ask.now, candidates.pins
+    if len({ask.now for ask in asks}) != 1:
+        raise ValueError("slates that are made together are of one moment")
+    now, counts = asks[0].now, [len(each) for each in candidates]
+    pins = np.concatenate([each.pins for each in candidates])
+    n, pinners = len(pins), np.repeat(np.array([ask.pinner for ask in asks]), counts)
     quality = state.quality.pins(pins, now)
     shown = quality.exposure > 0
-    created = state.catalogue.created(pins)
-    relevance, nearest = relevances(ask, cache, pins)
+    owners, domains, created = facts.owners, facts.domains, facts.created
     return Signals(
         quality=_where(shown, quality.all),
         quality_followers=_where(shown, quality.followers),
@@ -51,24 +63,21 @@ def signals(
         exposure=quality.exposure.astype(np.float32),
         owner_quality=_where(owners != 0, state.quality.owners(owners, now).quality),
         domain_quality=_where(domains != 0, state.quality.domains(domains, now)),
-        relevance=relevance,
-        nearest=nearest,
+        relevance=np.concatenate([relevance for relevance, _ in closeness]),
+        nearest=np.concatenate([nearest for _, nearest in closeness]),
         age=_where(created > 0, now - created),
-        follows=state.follows.follows(np.full(n, ask.pinner), owners).astype(np.float32),
-        activity=np.full(n, ask.activity, np.float32),
+        follows=state.follows.follows(pinners, owners).astype(np.float32),
+        activity=np.repeat(np.array([ask.activity for ask in asks], np.float32), counts),
         now=np.full(n, now, np.int64),
-        scores=candidates.scores,
+        scores=np.concatenate([each.scores for each in candidates]),
     )
 
 
-def joined(parts: list[Signals]) -> Signals:
-    """One table for the candidates of several pinners, in order."""
-    names = Signals.__slots__
-    return Signals(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-
 def relevances(ask: Ask, cache: VectorCache, pins: Ints) -> tuple[Floats, Floats]:
-    """``(relevance, nearest)``, ``(n,)`` each: cosine with the pinner's taste and with the nearest of their seeds."""
+    """``(relevance, nearest)``, ``(n,)`` each: cosine with the pinner's taste and with the nearest of their seeds.
+
+    Vectors are those that the cache holds: :meth:`VectorCache.load` them before.
+    """
     relevance, nearest = np.full((2, len(pins)), np.nan, np.float32)
     if not ask.taste.any():
         return relevance, nearest

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from operators.batch import Ints
 from operators.slate.candidates import NOTHING, Floats, Found
 from operators.slate.choices import DAY_MS, Choices
+from operators.small_sets import best_scores, contains
 from streams.engine import Engine
 
 #: Milliseconds after which a pin is half as fresh.
@@ -110,10 +111,8 @@ def freshness(created: Ints, now: int) -> Floats:
 def best_of(pins: Ints, scores: Floats, k: int, without: Ints | None = None) -> Found:
     """The ``k`` best, each pin once with its best score; equal scores by id."""
     if without is not None:
-        stays = ~np.isin(pins, without)
+        stays = ~contains(pins, without)
         pins, scores = pins[stays], scores[stays]
-    order = np.lexsort((pins, -scores))
-    pins, scores = pins[order], scores[order]
-    _, first = np.unique(pins, return_index=True)
-    kept = np.sort(first)[:k]
-    return Found(pins[kept], scores[kept])
+    pins, scores = best_scores(pins, scores)
+    order = np.lexsort((pins, -scores))[:k]
+    return Found(pins[order], scores[order])

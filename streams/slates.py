@@ -9,57 +9,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.batch import Ints
+from operators.catalogue import Facts
 from operators.relevance import SAVES
-from operators.slate.candidates import PERSONAL, Candidates, Floats, Found, merge
+from operators.slate.candidates import Candidates, Floats, Found
 from operators.slate.choices import Choices
-from operators.slate.features import Signals, features
-from operators.slate.filters import Question, apply
+from operators.slate.features import features
 from operators.slate.ordering import order
 from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
 from operators.slate.utility import unranked, utility
 from streams.engine import Engine
 from streams.slate_choices import choices_of
-from streams.slate_signals import ask_of, joined, signals
+from streams.slate_drafts import Draft, SlateRequest, drafts_of
+from streams.slate_signals import ask_of, relevances, signals
 from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
 from streams.slate_stages import Stages
+from streams.stores.protocols import Ranked
 
 T = TypeVar("T")
 #: JSON of a slate for the topic ``feed.candidates``, and columns of many for the table ``slates``.
 encode_slate, slate_rows = encode, rows
-
-
-class SlateRequest(NamedTuple):
-    """Who is to get a slate, which event asked for it and when Kafka had it (ms), and stream time (ms)."""
-
-    pinner: int
-    trigger_event: int
-    trigger_logged: int
-    now: int
-
-
-@dataclass
-class _Draft:
-    """A slate in the making."""
-
-    request: SlateRequest
-    ask: Ask
-    candidates: Candidates
-    owners: Ints
-    domains: Ints
-    #: Seen before: these only fill places that are left over.
-    repeats: NDArray[np.bool_]
-    dropped: dict[str, Ints]
-    popular: bool
+#: How old what Triton said of its models may be: which encoder made the vectors, for the slate's record.
+VERSIONS_SECONDS = 1.0
 
 
 async def build_slates(
@@ -68,7 +46,7 @@ async def build_slates(
     """One slate for each request, in order: one search of Milvus and one call of the ranker for all of them.
 
     ``choices`` default to ``slates.toml`` in the home folder; when ``busy``, slates are made from fewer candidates.
-    Never raises for a part that is gone.
+    Never raises for a part that is gone; ValueError when the requests are of different moments.
     """
     if not requests:
         return []
@@ -84,17 +62,19 @@ async def build_slates(
         found = await _found(engine, asks, choices, stages)
         sources.went_out = [sum(len(each[row]) for each in found.values()) for row in range(len(requests))]
     with stages.stage("filters", sources.went_out) as filters:
-        proposed = [{name: each[row] for name, each in found.items()} for row in range(len(requests))]
-        drafts = await _in_turns(partial(_draft, engine, choices), requests, asks, proposed)
+        drafts = drafts_of(engine.state, requests, asks, found, choices)
         filters.went_out = [len(draft.candidates) for draft in drafts]
     with stages.stage("features", filters.went_out):
-        everything = np.concatenate([draft.candidates.pins for draft in drafts])
+        candidates = [draft.candidates for draft in drafts]
+        everything = np.concatenate([each.pins for each in candidates])
         loading = engine.vector_cache.load(everything)
         await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
-        known = joined(await _in_turns(partial(_signals, engine), drafts))
+        closeness = await _in_turns(partial(_relevances, engine), drafts)
+        facts = Facts(*(np.concatenate(columns) for columns in zip(*(draft.facts for draft in drafts), strict=True)))
+        known = signals(engine.state, asks, candidates, facts, closeness)
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, features(known), choices, stages)
-        parts = _parts(drafts)
+        parts = _parts(candidates)
         if probabilities is None:
             scores = [unranked(known.quality[part], known.scores[part]) for part in parts]
         else:
@@ -135,50 +115,8 @@ async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: 
     return {name: answer for name, answer in zip(SOURCES, answers, strict=True) if answer is not None}
 
 
-def _draft(engine: Engine, choices: Choices, request: SlateRequest, ask: Ask, found: dict[str, Found]) -> _Draft:
-    """What may be shown. A slate that would be short is filled with popular pins, then with repeats."""
-    candidates = merge(found, choices.candidates)
-    popular = not any(len(found[name]) for name in PERSONAL if name in found)
-    question = _question(engine, request.pinner, candidates.pins)
-    keep, dropped = apply(question)
-    size = choices.ordering.size
-    if np.count_nonzero(keep) < size:
-        more = engine.state.quality.leaders(choices.candidates, ask.now).pins
-        newest = engine.state.catalogue.newest(choices.candidates)
-        added = np.setdiff1d(np.concatenate([more, newest]), candidates.pins)
-        if len(added):
-            popular = True
-            unscored = np.full((len(added), candidates.scores.shape[1]), np.nan, np.float32)
-            candidates = Candidates(
-                np.concatenate([candidates.pins, added]), np.concatenate([candidates.scores, unscored])
-            )
-            question = _question(engine, request.pinner, candidates.pins)
-            keep, dropped = apply(question)
-    repeats = np.zeros(len(candidates), np.bool_)
-    if np.count_nonzero(keep) < size and "seen" in dropped:
-        repeats = np.isin(candidates.pins, dropped["seen"])
-        keep |= repeats
-    kept = candidates.take(keep)
-    domains = engine.state.catalogue.domains(kept.pins)
-    return _Draft(request, ask, kept, question.owners[keep], domains, repeats[keep], dropped, popular)
-
-
-def _question(engine: Engine, pinner: int, pins: Ints) -> Question:
-    catalogue, recent = engine.state.catalogue, engine.state.recent
-    return Question(
-        pinner=pinner,
-        pins=pins,
-        owners=catalogue.owners(pins),
-        known=catalogue.known(pins),
-        deleted=catalogue.is_deleted(pins),
-        seen=recent.seen(pinner),
-        saved=pins[recent.has_saved(pinner, pins)],
-        hidden=recent.hidden(pinner),
-    )
-
-
-def _signals(engine: Engine, draft: _Draft) -> Signals:
-    return signals(engine.state, engine.vector_cache, draft.ask, draft.candidates, draft.owners, draft.domains)
+def _relevances(engine: Engine, draft: Draft) -> tuple[Floats, Floats]:
+    return relevances(draft.ask, engine.vector_cache, draft.candidates.pins)
 
 
 async def _ranked(
@@ -188,26 +126,27 @@ async def _ranked(
     if not len(table):
         return np.empty((0, 4), np.float32), {}
 
-    async def ask() -> tuple[Floats, dict[str, str]]:
+    async def ask() -> tuple[Ranked, dict[str, str]]:
         # One after the other: while the ranker rests, nothing is asked at all.
-        return await engine.models.rank(table), await engine.models.versions()
+        return await engine.models.rank(table), await engine.models.versions(VERSIONS_SECONDS)
 
     answer = await stages.within("ranker", choices.rank_seconds, ask(), engine.models.circuit)
     if answer is None:
         return None, {}
-    probabilities, versions = answer
-    return probabilities, {name: version for name, version in versions.items() if name in ("ranker", "encoder")}
+    ranked, versions = answer
+    encoder = {"encoder": versions["encoder"]} if "encoder" in versions else {}
+    return ranked.probabilities, {**encoder, "ranker": ranked.version}
 
 
-def _placed(engine: Engine, choices: Choices, draft: _Draft, scores: Floats) -> NDArray[np.intp]:
+def _placed(engine: Engine, choices: Choices, draft: Draft, scores: Floats) -> NDArray[np.intp]:
     # A pin that was deleted while the ranker was asked must not go out.
     rows = np.flatnonzero(~engine.state.catalogue.is_deleted(draft.candidates.pins))
     pins = draft.candidates.pins[rows]
     chosen = order(
         scores[rows],
         lambda some: engine.vector_cache.held(pins[some])[0],
-        draft.owners[rows],
-        draft.domains[rows],
+        draft.facts.owners[rows],
+        draft.facts.domains[rows],
         seed=_seed(draft.request),
         ordering=choices.ordering,
         last=draft.repeats[rows],
@@ -224,23 +163,23 @@ async def _in_turns(work: Callable[..., T], *columns: Sequence[Any]) -> list[T]:
     return out
 
 
-def _parts(drafts: Sequence[_Draft]) -> list[slice]:
+def _parts(candidates: Sequence[Candidates]) -> list[slice]:
     """Where each slate's candidates stand in the table of all."""
-    ends = np.cumsum([len(draft.candidates) for draft in drafts]).tolist()
-    return [slice(end - len(draft.candidates), end) for draft, end in zip(drafts, ends, strict=True)]
+    ends = np.cumsum([len(each) for each in candidates]).tolist()
+    return [slice(end - len(each), end) for each, end in zip(candidates, ends, strict=True)]
 
 
-def _items(draft: _Draft, rows: NDArray[np.intp], scores: Floats, probabilities: Floats | None) -> list[Item]:
-    items: list[Item] = []
-    for row in rows.tolist():
-        expected = None if probabilities is None else Probabilities(*probabilities[row].tolist())
-        pin, sources = int(draft.candidates.pins[row]), draft.candidates.sources_of(row)
-        items.append(Item(pin, float(scores[row]), sources, expected))
-    return items
+def _items(draft: Draft, rows: NDArray[np.intp], scores: Floats, probabilities: Floats | None) -> list[Item]:
+    pins, utilities = draft.candidates.pins[rows].tolist(), scores[rows].tolist()
+    expected = (
+        [None] * len(rows) if probabilities is None else [Probabilities(*p) for p in probabilities[rows].tolist()]
+    )
+    sources = [draft.candidates.sources_of(row) for row in rows.tolist()]
+    return list(map(Item, pins, utilities, sources, expected))
 
 
 def _slate(
-    draft: _Draft,
+    draft: Draft,
     rows: NDArray[np.intp],
     items: list[Item],
     models: dict[str, str],

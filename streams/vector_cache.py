@@ -75,8 +75,10 @@ class VectorCache:
         """``(n, d)`` vectors of those in memory, zero rows for the others, and a mask of those found."""
         rows = self._rows(pins)
         found = rows >= 0
-        out = np.zeros((len(pins), self.dimension), np.float32)
-        out[found] = self._vectors[rows[found]]
+        if not len(self._vectors):
+            return np.zeros((len(pins), self.dimension), np.float32), found
+        out = np.take(self._vectors, rows, axis=0, mode="clip")
+        out[~found] = 0
         return out, found
 
     def cosines(self, pins: Ints, others: Vectors) -> Vectors:

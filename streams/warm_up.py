@@ -14,7 +14,9 @@ import numpy as np
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
+from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
+from streams.slate_sources import best_of
 from streams.state import HotState
 
 _TIME = 1_750_000_000_000
@@ -46,6 +48,9 @@ def warm_up() -> None:
     state.recent.seen(3)
     state.recent.has_saved(3, ids)
     state.catalogue.pins_of(1, 1)
+    state.catalogue.facts(ids)
+    merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
+    best_of(ids, np.ones(2, np.float32), 1, without=one)
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())

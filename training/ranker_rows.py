@@ -31,7 +31,7 @@ from operators.slate.choices import Choices
 from operators.slate.features import NAMES, features
 from operators.slate.utility import ACTIONS
 from streams.engine import Engine
-from streams.slate_signals import ask_of, signals
+from streams.slate_signals import ask_of, relevances, signals
 from streams.slate_sources import SOURCES
 from streams.state import HotState
 from streams.traffic.lines import Line, decode_line, open_to_read
@@ -108,9 +108,12 @@ class Replay:
         for row, pin in enumerate(shown.pins):
             if pin in row_of:
                 scores[row] = proposed.scores[row_of[pin]]
-        catalogue = self.state.catalogue
         known = signals(
-            self.state, self.cache, ask, Candidates(pins, scores), catalogue.owners(pins), catalogue.domains(pins)
+            self.state,
+            [ask],
+            [Candidates(pins, scores)],
+            self.state.catalogue.facts(pins),
+            [relevances(ask, self.cache, pins)],
         )
         return features(known), np.stack([self._rate(pin) for pin in shown.pins])
 

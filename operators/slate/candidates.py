@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.small_sets import taken_in_turns
 
 Floats = NDArray[np.float32]
 
@@ -65,19 +66,14 @@ def merge(found: Mapping[str, Found], limit: int) -> Candidates:
     named = [(_column(name), each) for name, each in found.items() if len(each)]
     if not named:
         return Candidates(np.empty(0, np.int64), np.empty((0, len(SOURCES)), np.float32))
-    turn = np.concatenate([np.arange(len(each)) for _, each in named])
-    proposed = np.concatenate([each.pins for _, each in named])[np.argsort(turn, kind="stable")]
-    _, first = np.unique(proposed, return_index=True)
-    pins = proposed[np.sort(first)[:limit]]
-
-    by_id = np.argsort(pins)
-    scores = np.full((len(pins), len(SOURCES)), np.nan, np.float32)
-    for column, each in named:
-        place = np.minimum(np.searchsorted(pins, each.pins, sorter=by_id), len(pins) - 1)
-        rows = by_id[place]
-        kept = pins[rows] == each.pins
-        # A pin that a source names twice keeps the better place: write backwards, so the first wins.
-        scores[rows[kept][::-1], column] = each.scores[kept][::-1]
+    pins, scores = taken_in_turns(
+        np.concatenate([each.pins for _, each in named]),
+        np.concatenate([each.scores for _, each in named]),
+        starts=np.cumsum([0, *(len(each) for _, each in named)]),
+        columns=np.array([column for column, _ in named]),
+        width=len(SOURCES),
+        limit=limit,
+    )
     return Candidates(pins, scores)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.small_sets import contains
 
 Mask = NDArray[np.bool_]
 
@@ -44,17 +45,17 @@ def own(question: Question) -> Mask:
 
 def hidden(question: Question) -> Mask:
     """Pins that the pinner hid."""
-    return np.isin(question.pins, question.hidden)
+    return contains(question.pins, question.hidden)
 
 
 def saved(question: Question) -> Mask:
     """Pins that the pinner has on a board already."""
-    return np.isin(question.pins, question.saved)
+    return contains(question.pins, question.saved)
 
 
 def seen(question: Question) -> Mask:
     """Pins that were shown to the pinner before."""
-    return np.isin(question.pins, question.seen)
+    return contains(question.pins, question.seen)
 
 
 #: In order: a pin that several filters would drop is counted under the first. ``seen`` is last, so that what it

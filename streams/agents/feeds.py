@@ -29,15 +29,16 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
     """
     making: dict[asyncio.Task[None], set[int]] = {}
     while not should_stop():
+        # First a free hand, then who is due: those who come meanwhile are made together, which is cheaper.
+        while len(making) == TOGETHER:
+            await _first_of(making)
         due = engine.schedule.take(time.monotonic())
         if not due:
             await asyncio.sleep(IDLE)
             continue
         pinners = {entry.pinner for entry in due}
-        while making and (len(making) == TOGETHER or any(pinners & others for others in making.values())):
-            done, _ = await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                del making[task]
+        while any(pinners & others for others in making.values()):
+            await _first_of(making)
         began = time.monotonic()
         task = asyncio.create_task(_make(engine, due))
         making[task] = pinners
@@ -46,6 +47,12 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
             await asyncio.sleep(engine.pace.rest(time.monotonic() - began))
     if making:
         await asyncio.wait(making)
+
+
+async def _first_of(making: dict[asyncio.Task[None], set[int]]) -> None:
+    done, _ = await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        del making[task]
 
 
 async def _make(engine: Engine, due: list[Due]) -> None:

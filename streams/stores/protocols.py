@@ -121,6 +121,13 @@ class Detection(NamedTuple):
     box: tuple[float, float, float, float]
 
 
+class Ranked(NamedTuple):
+    """Probabilities ``(n, 4)`` of save, closeup, outbound click, hide, and the version of the ranker that gave them."""
+
+    probabilities: NDArray[np.float32]
+    version: str
+
+
 class Models(Protocol):
     """Triton. ``rank`` serves feeds: it goes through the circuit."""
 
@@ -134,13 +141,12 @@ class Models(Protocol):
         """RGB images of any size → ``(n, d)``, L2-normalised."""
         ...
 
-    async def rank(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(n, F)`` features in the order of ``operators.slate.features.NAMES`` → ``(n, 4)``
-        probabilities of save, closeup, outbound click, hide."""
+    async def rank(self, features: NDArray[np.float32]) -> Ranked:
+        """``(n, F)`` features in the order of ``operators.slate.features.NAMES``."""
         ...
 
-    async def versions(self) -> dict[str, str]:
-        """Model name → version that serves, e.g. ``{"detector": "1"}``."""
+    async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
+        """Model name → version that serves, e.g. ``{"detector": "1"}``; an answer so many seconds old will do."""
         ...
 
     async def close(self) -> None: ...

@@ -7,6 +7,7 @@ same kind can be deployed without a change here (``docs/models.md``).
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +23,7 @@ from tritonclient.utils import InferenceServerException
 from streams.circuit import Circuit
 from streams.images.fitting import Pixels, letterbox, stretch
 from streams.settings import Settings
-from streams.stores.protocols import Detection, StoreUnavailable
+from streams.stores.protocols import Detection, Ranked, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ class TritonModels:
         self._address = settings.triton_grpc
         self._client: triton.InferenceServerClient | None = None
         self._models: dict[str, _Model] = {}
+        self._versions: dict[str, str] = {}
+        self._versions_at = -math.inf
         self._resting: dict[str, float] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         # Resizing lets the interpreter lock go, so that it runs beside the event loop.
@@ -86,34 +89,38 @@ class TritonModels:
         rows = [refused if vector is None else vector for vector in found]
         return np.array(rows, np.float32).reshape(len(images), width)
 
-    async def rank(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(n, F)`` features → ``(n, 4)`` probabilities, in one request as far as the model's batch allows."""
+    async def rank(self, features: NDArray[np.float32]) -> Ranked:
+        """Probabilities for ``(n, F)`` features, in one request as far as the model's batch allows."""
         with self.circuit.call():
             model = await self._model("ranker")
             starts = range(0, len(features), model.most)
-            parts = [np.empty((0, ACTIONS), np.float32)]
+            parts, version = [np.empty((0, ACTIONS), np.float32)], ""
             try:
                 for start in starts:
                     some = features[start : start + model.most]
-                    answer = _output(
-                        await self._infer(model, some, RANK_SECONDS), "PROBABILITIES", (len(some), ACTIONS)
-                    )
+                    answered = await self._infer(model, some, RANK_SECONDS)
+                    answer = _output(answered, "PROBABILITIES", (len(some), ACTIONS))
+                    version = str(answered.get_response().model_version)
                     if not ((answer >= 0) & (answer <= 1)).all():  # false for what is no number, too
                         raise InferenceServerException("PROBABILITIES are not between 0 and 1")
                     parts.append(answer)
             except InferenceServerException as error:
                 raise self._rest(model.name, error) from None
-        return np.concatenate(parts)
+        return Ranked(np.concatenate(parts), version)
 
-    async def versions(self) -> dict[str, str]:
-        """The newest version of each model that is ready."""
+    async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
+        """The newest version of each model that is ready; an answer so many seconds old will do."""
+        asked = time.monotonic()
+        if asked - self._versions_at < at_most_old:
+            return self._versions
         self._check_rest("server")
         try:
             index: Any = await self._connected().get_model_repository_index(client_timeout=ASK_SECONDS)
         except InferenceServerException as error:
             raise self._rest("server", error) from None
         ready = [(int(model.version), model.name) for model in index.models if model.state == "READY"]
-        return {name: str(version) for version, name in sorted(ready)}
+        self._versions, self._versions_at = {name: str(version) for version, name in sorted(ready)}, asked
+        return self._versions
 
     async def close(self) -> None:
         """Let the connection and the threads go."""

@@ -46,6 +46,9 @@ def photos() -> list[NDArray[np.uint8]]:
 async def test_versions(models: TritonModels) -> None:
     versions = await models.versions()
     assert versions["detector"] == "1" and versions["encoder"] == "1"
+    asked = models._versions_at
+    assert await models.versions(at_most_old=60) == versions and models._versions_at == asked, "no need to ask again"
+    assert await models.versions() == versions and models._versions_at > asked
 
 
 async def test_vectors_are_unit_length_and_the_same_in_any_batch(models, photos) -> None:

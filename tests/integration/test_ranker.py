@@ -51,9 +51,10 @@ async def test_triton_answers_what_the_weights_say(triton, weights):
     features = np.random.default_rng(0).normal(weights["mean"], weights["scale"], (16_385, len(NAMES)))
     features = features.astype(np.float32)
     models = TritonModels(triton)
-    served = await models.rank(features)
+    served, version = await models.rank(features)
+    assert version == "1"
     assert served.shape == (16_385, 4) and served.dtype == np.float32
     assert np.allclose(served, expected(weights, features), atol=1e-5)
-    assert (await models.rank(features[:0])).shape == (0, 4)
+    assert (await models.rank(features[:0])).probabilities.shape == (0, 4)
     assert (await models.versions())["ranker"] == "1"
     await models.close()

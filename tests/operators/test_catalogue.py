@@ -86,6 +86,23 @@ def test_a_row_is_accepted_when_it_is_the_newest_so_far_and_again_when_repeated(
     assert accept(catalogue, rows) == [winner(rows, row.pin) is row for row in rows]
 
 
+@given(ROWS)
+def test_facts_are_what_each_look_up_says(rows: list[PinRow]) -> None:
+    catalogue, pins = Catalogue(), np.arange(10)
+    facts = catalogue.facts(pins)
+    assert not facts.known.any() and not facts.owners.any()
+    accept(catalogue, rows)
+    facts = catalogue.facts(pins)
+    for column, alone in (
+        (facts.owners, catalogue.owners),
+        (facts.domains, catalogue.domains),
+        (facts.created, catalogue.created),
+        (facts.known, catalogue.known),
+        (facts.deleted, catalogue.is_deleted),
+    ):
+        assert column.tolist() == alone(pins).tolist()
+
+
 def test_newest_stays_right_when_the_pool_is_cut_and_then_deleted() -> None:
     random = np.random.default_rng(3)
     catalogue, count = Catalogue(), 40_000

@@ -13,7 +13,7 @@ from operators.slate.ordering import Ordering
 from streams.circuit import Circuit
 from streams.metrics import Metrics
 from streams.state import HotState
-from streams.stores.protocols import StoreUnavailable
+from streams.stores.protocols import Ranked, StoreUnavailable
 from streams.vector_cache import VectorCache
 from training.exact_vectors import ExactVectors
 
@@ -43,9 +43,10 @@ class Ranker:
             raise StoreUnavailable("triton", "gone")
         save = 1 / (1 + np.exp(-8 * (features[:, NAMES.index("nearest")] - 0.5)))
         zero = np.zeros(len(features))
-        return np.stack([save, zero, zero, features[:, NAMES.index("from_fresh")]], axis=1).astype(np.float32)
+        columns = [save, zero, zero, features[:, NAMES.index("from_fresh")]]
+        return Ranked(np.stack(columns, axis=1).astype(np.float32), "7")
 
-    async def versions(self):
+    async def versions(self, at_most_old=0.0):
         return {"ranker": "7", "detector": "1"}
 
 

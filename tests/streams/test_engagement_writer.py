@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +75,30 @@ async def test_a_block_waits_to_be_full_only_while_the_worker_is_behind(store: C
     assert await blocks(store) == 3
     stop.set()
     await running
+
+
+class Slow(ClickHouseHTTP):
+    """The same ClickHouse, farther away."""
+
+    async def insert(self, *arguments: Any, **more: Any) -> None:
+        await asyncio.sleep(0.09)
+        await super().insert(*arguments, **more)
+
+
+@pytest.mark.real
+async def test_where_inserts_take_long_blocks_are_larger(server: EmbeddedServer, store: ClickHouseHTTP) -> None:
+    far = Slow(server.url)
+    ledger, before = Ledger(store), await blocks(store)
+    await ledger.last(PARTITION)
+    writer = EngagementWriter(far, ledger, Metrics(), Pace(), FULL)
+    stop = asyncio.Event()
+    running = asyncio.create_task(writer.run(stop.is_set))
+    stored = []
+    for number in range(40):
+        stored.append(writer.write(batch(10 * FULL + number, 1)))
+        await asyncio.sleep(0.1)
+    await asyncio.wait_for(asyncio.gather(*stored), 20)
+    assert 2 <= await blocks(store) - before <= 6, "every 0.3 s it would be ten"
+    stop.set()
+    await running
+    await far.close()

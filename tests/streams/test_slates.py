@@ -68,6 +68,11 @@ async def test_several_pinners_cost_one_search_and_one_call_and_get_what_they_wo
         assert pins_of(slate) == pins_of(await slate_of(engine, slate.pinner))
 
 
+async def test_slates_of_different_moments_are_not_made_together(engine):
+    with pytest.raises(ValueError, match="one moment"):
+        await build_slates(engine, [SlateRequest(ANN, 77, NOW, NOW), SlateRequest(BOB, 78, NOW, NOW + 1)], CHOICES)
+
+
 async def test_the_same_request_gives_the_same_slate(engine):
     first, second = await slate_of(engine), await slate_of(engine)
     assert first.items == second.items and first.slate == second.slate and first.seed == second.seed
