@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numba import njit
@@ -95,6 +96,15 @@ class Facts(NamedTuple):
     created: Ints
     known: Mask
     deleted: Mask
+
+    def take(self, rows: slice | Mask) -> Facts:
+        """The pins at ``rows``."""
+        return Facts(*cast("tuple[Any, ...]", tuple(column[rows] for column in self)))
+
+    @staticmethod
+    def joined(parts: Sequence[Facts]) -> Facts:
+        """One table for several, in order."""
+        return Facts(*cast("tuple[Any, ...]", tuple(map(np.concatenate, zip(*parts, strict=True)))))
 
 
 class Catalogue:

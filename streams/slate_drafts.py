@@ -54,18 +54,18 @@ def drafts_of(
     A slate that would be short is filled with popular pins, then with repeats.
     """
     merged = [merge({name: each[row] for name, each in found.items()}, choices.candidates) for row in range(len(asks))]
-    facts = parted(state.catalogue.facts(np.concatenate([each.pins for each in merged])), merged)
-    drafts: list[Draft] = []
+    facts = state.catalogue.facts(np.concatenate([each.pins for each in merged]))
+    parts, drafts = parts_of(merged), list[Draft]()
     for row, (request, ask) in enumerate(zip(requests, asks, strict=True)):
         popular = not any(len(found[name][row]) for name in PERSONAL if name in found)
-        drafts.append(_draft(state, choices, request, ask, merged[row], facts[row], popular))
+        drafts.append(_draft(state, choices, request, ask, merged[row], facts.take(parts[row]), popular))
     return drafts
 
 
-def parted(facts: Facts, parts: Sequence[Candidates]) -> list[Facts]:
-    """Facts of the candidates of several slates, slate by slate."""
-    ends = np.cumsum([len(part) for part in parts]).tolist()
-    return [Facts(*(column[end - len(part) : end] for column in facts)) for part, end in zip(parts, ends, strict=True)]
+def parts_of(candidates: Sequence[Candidates]) -> list[slice]:
+    """Where each slate's candidates stand in the table of all."""
+    ends = np.cumsum([len(each) for each in candidates]).tolist()
+    return [slice(end - len(each), end) for each, end in zip(candidates, ends, strict=True)]
 
 
 def _draft(
@@ -94,8 +94,7 @@ def _draft(
     if np.count_nonzero(keep) < size and "seen" in dropped:
         repeats = contains(candidates.pins, dropped["seen"])
         keep |= repeats
-    kept = Facts(*(column[keep] for column in facts))
-    return Draft(request, ask, candidates.take(keep), kept, repeats[keep], dropped, popular)
+    return Draft(request, ask, candidates.take(keep), facts.take(keep), repeats[keep], dropped, popular)
 
 
 def _question(state: HotState, pinner: int, pins: Ints, facts: Facts) -> Question:

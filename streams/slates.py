@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from operators.catalogue import Facts
 from operators.relevance import SAVES
-from operators.slate.candidates import Candidates, Floats, Found
+from operators.slate.candidates import Floats, Found
 from operators.slate.choices import Choices
 from operators.slate.features import features
 from operators.slate.ordering import order
@@ -27,7 +27,7 @@ from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
 from operators.slate.utility import unranked, utility
 from streams.engine import Engine
 from streams.slate_choices import choices_of
-from streams.slate_drafts import Draft, SlateRequest, drafts_of
+from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
 from streams.slate_signals import ask_of, relevances, signals
 from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
 from streams.slate_stages import Stages
@@ -70,11 +70,11 @@ async def build_slates(
         loading = engine.vector_cache.load(everything)
         await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
         closeness = await _in_turns(partial(_relevances, engine), drafts)
-        facts = Facts(*(np.concatenate(columns) for columns in zip(*(draft.facts for draft in drafts), strict=True)))
+        facts = Facts.joined([draft.facts for draft in drafts])
         known = signals(engine.state, asks, candidates, facts, closeness)
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, features(known), choices, stages)
-        parts = _parts(candidates)
+        parts = parts_of(candidates)
         if probabilities is None:
             scores = [unranked(known.quality[part], known.scores[part]) for part in parts]
         else:
@@ -161,12 +161,6 @@ async def _in_turns(work: Callable[..., T], *columns: Sequence[Any]) -> list[T]:
         out.append(work(*row))
         await asyncio.sleep(0)
     return out
-
-
-def _parts(candidates: Sequence[Candidates]) -> list[slice]:
-    """Where each slate's candidates stand in the table of all."""
-    ends = np.cumsum([len(each) for each in candidates]).tolist()
-    return [slice(end - len(each), end) for each, end in zip(candidates, ends, strict=True)]
 
 
 def _items(draft: Draft, rows: NDArray[np.intp], scores: Floats, probabilities: Floats | None) -> list[Item]:
