@@ -102,12 +102,12 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrongTriton]:
     settings = replace(Settings.load({}), home=home, port_base=free_base())
     link_installed(settings, "triton")
     server = WrongTriton(settings, home / "models")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # no longer than this: the Triton of other tests has its own models
         patch.setattr(triton_part, "MODELS", server.folder)
         part = OwnPart(triton_part.part(settings), home / "logs" / "triton.log")
         part.start()
-        yield server
-        part.kill()
+    yield server
+    part.kill()
 
 
 @pytest.fixture
