@@ -97,10 +97,12 @@ async def send_dead_letters(engine: Engine, source: Source, rejects: list[Reject
 
 def _schedule(engine: Engine, engagement: Engagement) -> None:
     """Every pinner who did more than look is due for a slate, triggered by the latest thing they did."""
-    acted = np.flatnonzero(engagement.kind != Kind.IMPRESSION)[::-1]
-    pinners, latest = np.unique(engagement.pinner[acted], return_index=True)
-    rows, at = acted[latest], time.monotonic()
-    for pinner, event, logged in zip(
-        pinners.tolist(), engagement.event_id[rows].tolist(), engagement.logged[rows].tolist(), strict=True
-    ):
-        engine.schedule.due(pinner, event, logged, at, engagement.source[:2])
+    acted = engagement.kind != Kind.IMPRESSION
+    if acted.any():
+        engine.schedule.due(
+            engagement.pinner[acted],
+            engagement.event_id[acted],
+            engagement.logged[acted],
+            time.monotonic(),
+            engagement.source[:2],
+        )

@@ -9,9 +9,17 @@ waiting longer, a pinner is taken within ``m // share + 1`` batches. Times are s
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from operators.id_index import IdIndex, Ints, grown
+
+Source = tuple[str, int]
+#: Pinners that are remembered beyond twice those who wait, before the others are forgotten.
+_SPARE = 4096
 
 
 class Due(NamedTuple):
@@ -25,18 +33,28 @@ class Due(NamedTuple):
     first: float
     latest: float
     #: Topic and partition of that event: whoever reads them makes the slate.
-    source: tuple[str, int] = ("", 0)
+    source: Source = ("", 0)
 
 
-@dataclass(slots=True)
-class _Pending:
-    due: Due
-    ready: bool = False
-    done: bool = False
+@njit(cache=True)
+def _note(rows, event_ids, logged, at, source, whats, times, waiting, order, count):  # type: ignore[no-untyped-def]
+    """Fold triggers in; returns how many wait. ``whats``: event, logged, source; ``times``: first, latest."""
+    for i in range(len(rows)):
+        row = rows[i]
+        if not waiting[row]:
+            waiting[row] = True
+            times[row, 0] = times[row, 1] = at
+            order[count] = row
+            count += 1
+        elif logged[i] < whats[row, 1]:
+            continue
+        times[row, 1] = max(times[row, 1], at)
+        whats[row, 0], whats[row, 1], whats[row, 2] = event_ids[i], logged[i], source
+    return count
 
 
 class FeedSchedule:
-    """Pinners waiting for a slate. Memory is one entry for each waiting pinner."""
+    """Pinners waiting for a slate, in columns: a row for each, and for as many again and some who waited before."""
 
     def __init__(self, quiet: float = 0.050, longest: float = 0.200, batch: int = 16, oldest_share: int = 4) -> None:
         """Raises ValueError unless ``0 ≤ quiet ≤ longest`` and ``1 ≤ oldest_share ≤ batch``."""
@@ -45,91 +63,90 @@ class FeedSchedule:
         if not 1 <= oldest_share <= batch:
             raise ValueError(f"oldest_share {oldest_share} must lie between 1 and batch {batch}")
         self.quiet, self.longest, self.batch, self.oldest_share = quiet, longest, batch, oldest_share
-        self._pending: dict[int, _Pending] = {}
-        self._entries = 0  # breaks ties in the heaps, so that entries themselves are never compared
-        self._soon: list[tuple[float, int, _Pending]] = []  # by the time of readiness
-        self._oldest: list[tuple[float, int, _Pending]] = []  # ready, by first trigger
-        self._newest: list[tuple[float, int, _Pending]] = []  # ready, by latest trigger, negated
+        self._pinners, self._count = IdIndex(), 0
+        self._sources: list[Source] = []
+        self._whats, self._times = np.zeros((0, 3), np.int64), np.zeros((0, 2))
+        self._waiting = np.zeros(0, np.bool_)
+        #: Rows of those who wait, in the order in which they came.
+        self._order = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         """Pinners that wait."""
-        return len(self._pending)
+        return self._count
 
-    def due(self, pinner: int, event_id: int, logged: int, at: float, source: tuple[str, int] = ("", 0)) -> None:
-        """A trigger: ``pinner`` did something at ``at``. The latest in Kafka names the slate."""
-        pending = self._pending.get(pinner)
-        if pending is None:
-            pending = self._pending[pinner] = _Pending(Due(pinner, event_id, logged, at, at, source))
-            self._push(self._soon, at + self.quiet, pending)
-            return
-        before = pending.due
-        if logged < before.logged:
-            return
-        latest = max(at, before.latest)
-        pending.due = Due(pinner, event_id, logged, before.first, latest, source)
-        if pending.ready and latest > before.latest:
-            self._push(self._newest, -latest, pending)
+    def due(self, pinners: Ints, event_ids: Ints, logged: Ints, at: float, source: Source = ("", 0)) -> None:
+        """Triggers, ``(n,)`` each: ``pinners`` did something at ``at``. The latest in Kafka names the slate."""
+        if len(self._pinners) > 2 * self._count + _SPARE:
+            self._keep(self._order[: self._count])
+        if source not in self._sources:
+            self._sources.append(source)
+        rows = self._pinners.intern(pinners)
+        self._grow(len(self._pinners))
+        self._count = _note(
+            rows, event_ids, logged, at, self._sources.index(source),
+            self._whats, self._times, self._waiting, self._order, self._count,
+        )  # fmt: skip
 
     def take(self, at: float) -> list[Due]:
         """Up to ``batch`` pinners whose slates are to be made now; they no longer wait."""
-        self._settle(at)
-        taken: list[Due] = []
-        while len(taken) < self.oldest_share and (entry := self._pop(self._oldest)):
-            taken.append(entry.due)
-        while len(taken) < self.batch and (entry := self._pop(self._newest)):
-            taken.append(entry.due)
-        return taken
-
-    def next_at(self) -> float | None:
-        """When :meth:`take` will next have something: a lower bound, or None when nobody waits."""
-        if not self._pending:
-            return None
-        while self._oldest and self._oldest[0][2].done:
-            heappop(self._oldest)
-        if self._oldest:
-            return self._oldest[0][0]
-        return self._soon[0][0] if self._soon else None
+        waiting = self._order[: self._count]
+        first, latest = self._times[waiting].T
+        ready = waiting[np.minimum(latest + self.quiet, first + self.longest) <= at]
+        if not len(ready):
+            return []
+        oldest = ready[_least(self._times[ready, 0], self.oldest_share)]
+        self._waiting[oldest] = False
+        others = ready[self._waiting[ready]]
+        newest = others[_least(-self._times[others, 1], self.batch - len(oldest))]
+        self._waiting[newest] = False
+        taken = np.concatenate([oldest, newest])
+        self._close_up()
+        return [
+            Due(pinner, event, logged, first, latest, self._sources[source])
+            for pinner, (event, logged, source), (first, latest) in zip(
+                self._pinners.ids[taken].tolist(),
+                self._whats[taken].tolist(),
+                self._times[taken].tolist(),
+                strict=True,
+            )
+        ]
 
     def drop(self, pinner: int) -> None:
         """Forget a pinner, e.g. one who is erased."""
-        if pending := self._pending.pop(pinner, None):
-            pending.done = True
+        if (row := self._pinners.forget(pinner)) >= 0:
+            self._waiting[row] = False
+            self._close_up()
 
-    def give_up(self, sources: Collection[tuple[str, int]]) -> None:
+    def give_up(self, sources: Collection[Source]) -> None:
         """Forget who waits for an event of these partitions: whoever has them now makes their slates."""
-        for pinner in [pinner for pinner, pending in self._pending.items() if pending.due.source in sources]:
-            self.drop(pinner)
+        waiting = self._order[: self._count]
+        lost = np.array([source in sources for source in self._sources], np.bool_)
+        self._waiting[waiting] = ~lost[self._whats[waiting, 2]] if len(lost) else True
+        self._close_up()
 
-    def _settle(self, at: float) -> None:
-        """Move those who have become ready by ``at``."""
-        while self._soon and self._soon[0][0] <= at:
-            _, _, pending = heappop(self._soon)
-            if pending.done:
-                continue
-            ready_at = min(pending.due.latest + self.quiet, pending.due.first + self.longest)
-            if ready_at > at:
-                self._push(self._soon, ready_at, pending)
-                continue
-            pending.ready = True
-            self._push(self._oldest, pending.due.first, pending)
-            self._push(self._newest, -pending.due.latest, pending)
+    def _close_up(self) -> None:
+        """Take those who no longer wait out of the order, which stays as it is."""
+        left = self._order[: self._count]
+        left = left[self._waiting[left]]
+        self._count = len(left)
+        self._order[: self._count] = left
 
-    def _push(self, heap: list[tuple[float, int, _Pending]], key: float, pending: _Pending) -> None:
-        if len(heap) > 2 * len(self._pending) + 64:  # mostly stale: keep the heap as small as what waits
-            heap[:] = [entry for entry in heap if not self._stale(heap, *entry)]
-            heapify(heap)
-        self._entries += 1
-        heappush(heap, (key, self._entries, pending))
+    def _keep(self, rows: Ints) -> None:
+        """Forget everybody but those in ``rows``, who wait."""
+        ids = self._pinners.ids[rows]
+        self._pinners = IdIndex(len(rows))
+        self._pinners.intern(ids)
+        self._whats, self._times = self._whats[rows], self._times[rows]
+        self._waiting, self._order = np.ones(len(rows), np.bool_), np.arange(len(rows))
 
-    def _pop(self, heap: list[tuple[float, int, _Pending]]) -> _Pending | None:
-        while heap:
-            entry = heappop(heap)
-            if not self._stale(heap, *entry):
-                pending = entry[2]
-                pending.done = True
-                del self._pending[pending.due.pinner]
-                return pending
-        return None
+    def _grow(self, size: int) -> None:
+        self._whats, self._times = grown(self._whats, size), grown(self._times, size)
+        self._waiting, self._order = grown(self._waiting, size), grown(self._order, size)
 
-    def _stale(self, heap: list[tuple[float, int, _Pending]], key: float, _entry: int, pending: _Pending) -> bool:
-        return pending.done or (heap is self._newest and -key != pending.due.latest)
+
+def _least(values: NDArray[np.float64], k: int) -> NDArray[np.intp]:
+    """Where the ``k`` least stand, least first."""
+    if k < len(values):
+        some = np.argpartition(values, k)[:k]
+        return some[np.argsort(values[some], kind="stable")]
+    return np.argsort(values, kind="stable")

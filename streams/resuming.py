@@ -12,6 +12,8 @@ import time
 from collections.abc import Collection, Sequence
 from functools import partial
 
+import numpy as np
+
 from operators.slate.slate import Slate, slate_id
 from streams.engine import Engine
 from streams.feed_schedule import Due
@@ -43,7 +45,9 @@ async def resume(engine: Engine, partitions: Collection[Partition]) -> None:
     out, now = {slate.slate for slate in sent}, time.monotonic()
     for due in missing:
         if slate_id(due.pinner, due.event_id) not in out and engine.ledger.holds(due.source):
-            engine.schedule.due(due.pinner, due.event_id, due.logged, now, due.source)
+            engine.schedule.due(
+                np.array([due.pinner]), np.array([due.event_id]), np.array([due.logged]), now, due.source
+            )
 
 
 async def _unanswered(engine: Engine, partitions: Collection[Partition]) -> list[Due]:

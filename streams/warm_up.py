@@ -16,6 +16,7 @@ from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
+from streams.feed_schedule import FeedSchedule
 from streams.slate_sources import best_of
 from streams.state import HotState
 
@@ -51,6 +52,7 @@ def warm_up() -> None:
     state.catalogue.facts(ids)
     merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
     best_of(ids, np.ones(2, np.float32), 1, without=one)
+    FeedSchedule().due(ids, ids, ids, 0.0)
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())

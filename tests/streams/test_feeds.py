@@ -4,6 +4,8 @@ import asyncio
 import time
 from types import SimpleNamespace
 
+import numpy as np
+
 from streams.agents import feeds
 from streams.feed_schedule import FeedSchedule
 from streams.pace import Pace
@@ -23,7 +25,8 @@ async def test_those_who_come_due_while_all_hands_are_busy_are_made_together(mon
     running = asyncio.create_task(feeds.run(engine, stop.is_set))
 
     def act(pinner: int) -> None:
-        engine.schedule.due(pinner, pinner, pinner, time.monotonic())
+        same = np.array([pinner])
+        engine.schedule.due(same, same, same, time.monotonic())
 
     for pinner in range(1, feeds.TOGETHER + 6):
         act(pinner)
@@ -54,7 +57,7 @@ async def test_nobody_is_in_two_batches_at_a_time(monkeypatch):
     stop = asyncio.Event()
     running = asyncio.create_task(feeds.run(engine, stop.is_set))
     for event in range(1, 10):
-        engine.schedule.due(7, event, event, time.monotonic())
+        engine.schedule.due(np.array([7]), np.array([event]), np.array([event]), time.monotonic())
         await asyncio.sleep(2 * feeds.IDLE)
     stop.set()
     await asyncio.wait_for(running, 5)
