@@ -50,10 +50,16 @@ log.cleaner.dedupe.buffer.size=16777216
 LOG_CONFIGURATION = """\
 <Configuration status="WARN">
   <Appenders>
-    <Console name="out"><PatternLayout pattern="%d{ISO8601} %p %c{1}: %m%n"/></Console>
+    <Console name="out">
+      <PatternLayout pattern="%d{ISO8601} %p %c{1}: %m%n"/>
+      <!-- A line a second over a long time: what goes on failing must not fill the disk. -->
+      <BurstFilter level="FATAL" rate="1" maxBurst="1000"/>
+    </Console>
   </Appenders>
   <Loggers>
     <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
+    <!-- A dozen lines a start: when it was registered and let in again. -->
+    <Logger name="kafka.server.BrokerLifecycleManager" level="INFO"/>
     <Root level="WARN"><AppenderRef ref="out"/></Root>
   </Loggers>
 </Configuration>

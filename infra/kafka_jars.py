@@ -8,6 +8,8 @@ from infra import jars
 from infra.part import Say
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0"
+#: What takes Kafka's log lines to log4j2, as in its own distribution; without it SLF4J drops every one of them.
+LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"
 LOCK = Path(__file__).with_name("kafka_jars.txt")
 
 
@@ -30,4 +32,4 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as scratch:
-        LOCK.write_text(jars.resolved([KAFKA], Path(scratch)))
+        LOCK.write_text(jars.resolved([KAFKA, LOGGING], Path(scratch)))
