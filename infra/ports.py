@@ -36,6 +36,15 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def free_ports(host: str, count: int) -> list[int]:
+    """Ports that nobody has at this moment."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((host, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
 def answers(host: str, port: int) -> bool:
     """Whether something accepts connections there."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
