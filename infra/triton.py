@@ -54,6 +54,8 @@ def part(settings: Settings) -> Part:
             "LD_LIBRARY_PATH": f"{_libpython(_base_python())}:{SITE_PACKAGES / 'nvidia_pytriton.libs'}",
             # Models set their own number of threads; idle threads must sleep, not spin.
             "OMP_WAIT_POLICY": "PASSIVE",
+            # What numpy multiplies is small: threads would only wait for each other.
+            "OPENBLAS_NUM_THREADS": "1",
         },
         # Reading torch from a cold disk on a busy machine takes a minute and more.
         start_timeout=300.0,

@@ -11,18 +11,17 @@ no position (the position-based model).
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import io
 import json
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from training.calibration import auc, calibration_error, log_loss, platt
+from training.ranker_net import HEADS, Net
 
 PROJECT = Path(__file__).resolve().parent.parent
 MODEL = PROJECT / "model_repo" / "ranker"
@@ -30,22 +29,13 @@ TRAIN, CALIBRATE = 0.7, 0.8
 EPOCHS, PATIENCE, BATCH, RATE, DECAY = 60, 8, 512, 2e-3, 1e-3
 
 
-def network() -> Any:
-    """The module that Triton serves, so that training and serving share one network."""
-    spec = importlib.util.spec_from_file_location("ranker_net", MODEL / "1" / "net.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def loss_of(net: Any, features: torch.Tensor, labels: torch.Tensor, examined: torch.Tensor) -> torch.Tensor:
+def loss_of(net: Net, features: torch.Tensor, labels: torch.Tensor, examined: torch.Tensor) -> torch.Tensor:
     """Log-loss of each head, added up; each impression is looked at with chance ``examined``."""
     p = (torch.sigmoid(net(features)) * examined[:, None]).clamp(1e-7, 1 - 1e-7)
     return -(labels * p.log() + (1 - labels) * (1 - p).log()).sum(1).mean()
 
 
-def train(rows: dict[str, np.ndarray], seed: int = 0, quiet: bool = False) -> tuple[Any, dict[str, slice]]:
+def train(rows: dict[str, np.ndarray], seed: int = 0, quiet: bool = False) -> tuple[Net, dict[str, slice]]:
     """A trained and calibrated network, and which rows were used for what."""
     torch.manual_seed(seed)
     torch.set_num_threads(2)
@@ -56,7 +46,7 @@ def train(rows: dict[str, np.ndarray], seed: int = 0, quiet: bool = False) -> tu
     features = torch.from_numpy(rows["features"].astype(np.float32))
     labels = torch.from_numpy(rows["labels"].astype(np.float32))
     examined = torch.from_numpy(rows["examination"].astype(np.float32))
-    net = network().Net(features.shape[1])
+    net = Net(features.shape[1])
     net.mean.copy_(features[:cut].mean(0))
     net.scale.copy_(features[:cut].std(0).clamp_min(1e-3))
     rate = labels[:cut].sum(0) / examined[:cut].sum()
@@ -90,7 +80,7 @@ def train(rows: dict[str, np.ndarray], seed: int = 0, quiet: bool = False) -> tu
     return net, parts
 
 
-def report(net: Any, rows: dict[str, np.ndarray], test: slice) -> dict[str, dict[str, float]]:
+def report(net: Net, rows: dict[str, np.ndarray], test: slice) -> dict[str, dict[str, float]]:
     """Head → measures on rows that training never saw, against popularity: the pin's own shrunk rate so far."""
     features = torch.from_numpy(rows["features"][test].astype(np.float32))
     examined = rows["examination"][test].astype(np.float64)
@@ -98,7 +88,7 @@ def report(net: Any, rows: dict[str, np.ndarray], test: slice) -> dict[str, dict
         raw = torch.sigmoid(net(features)).double().numpy()
         served = net.probabilities(features).double().numpy()
     measures: dict[str, dict[str, float]] = {}
-    for head, name in enumerate(network().HEADS):
+    for head, name in enumerate(HEADS):
         happened = rows["labels"][test, head]
         popular = rows["baseline"][test, head] * examined
         ranker, uncalibrated = served[:, head] * examined, raw[:, head] * examined
@@ -115,11 +105,11 @@ def report(net: Any, rows: dict[str, np.ndarray], test: slice) -> dict[str, dict
     return measures
 
 
-def write(net: Any, names: np.ndarray, version: int) -> Path:
+def write(net: Net, names: np.ndarray, version: int) -> Path:
     """``model_repo/ranker/<version>`` with the code and these weights; the same weights give the same bytes."""
     folder = MODEL / str(version)
     folder.mkdir(exist_ok=True)
-    for file in ("model.py", "net.py"):
+    for file in ("model.py", "scorer.py"):
         if version != 1:
             shutil.copy2(MODEL / "1" / file, folder / file)
     path = folder / "weights.npz"

@@ -11,6 +11,6 @@ FROM nvcr.io/nvidia/tritonserver:25.06-py3
 COPY requirements/triton.txt /tmp/triton.txt
 RUN pip install --no-cache-dir --break-system-packages --require-hashes -r /tmp/triton.txt && rm /tmp/triton.txt
 COPY --from=weights /home/pinstream/weights /weights
-ENV PINSTREAM_WEIGHTS=/weights OMP_WAIT_POLICY=PASSIVE
+ENV PINSTREAM_WEIGHTS=/weights OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1
 CMD ["tritonserver", "--model-repository=/models", "--exit-on-error=false", "--strict-readiness=false", \
      "--disable-auto-complete-config"]

@@ -32,7 +32,7 @@ def expected(weights, features):
 def test_the_weights_were_trained_with_the_features_of_today(weights):
     assert weights["names"].tolist() == list(NAMES), "features changed: make train-ranker"
     assert f"dims: [{len(NAMES)}]" in (RANKER / "config.pbtxt").read_text()
-    heads = re.search(r"HEADS = (\(.*\))", (RANKER / "1" / "net.py").read_text())
+    heads = re.search(r"HEADS = (\(.*\))", (PROJECT / "training" / "ranker_net.py").read_text())
     assert heads is not None and heads[1] == str(ACTIONS).replace("'", '"')
     assert (RANKER / "1" / "weights.npz").stat().st_size < 200_000
 

@@ -10,25 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import triton_python_backend_utils as pb_utils
-from net import load
+from scorer import Scorer
 
 
 class TritonPythonModel:
     """What Triton's Python backend calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        torch.set_num_threads(1)  # 1,000 candidates are 10 megaflops: threads would only wait for each other
-        self.device = f"cuda:{args['model_instance_device_id']}" if args["model_instance_kind"] == "GPU" else "cpu"
-        self.net = load(Path(__file__).parent / "weights.npz").to(self.device)
+        self.score = Scorer(Path(__file__).parent / "weights.npz")
 
-    @torch.inference_mode()
     def execute(self, requests: list[Any]) -> list[Any]:
         """All requests that waited together go through the network at once."""
         rows = [pb_utils.get_input_tensor_by_name(request, "FEATURES").as_numpy() for request in requests]
-        features = torch.from_numpy(np.concatenate(rows)).to(self.device)
-        probabilities = self.net.probabilities(features).cpu().numpy()
+        probabilities = self.score(np.concatenate(rows))
         ends = np.cumsum([len(each) for each in rows])[:-1]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor("PROBABILITIES", np.ascontiguousarray(part))])

@@ -1,14 +1,12 @@
 """The ranker's network: a shared trunk and one head an action (save, closeup, outbound click, hide).
 
 Pinnability's shape (multi-task, calibrated per head, 2020) in small. Input normalisation and calibration are
-buffers of the network, so that a caller hands in raw features and gets probabilities.
+buffers of the network, so that a caller hands in raw features and gets probabilities. Triton serves the same in numpy
+(``model_repo/ranker/1/scorer.py``).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,12 +41,3 @@ class Net(nn.Module):
     def probabilities(self, features: Tensor) -> Tensor:
         """Calibrated probabilities of each action, given that the pin is looked at."""
         return torch.sigmoid(self(features) * self.slope + self.shift)
-
-
-def load(path: Path) -> Net:
-    """The network whose weights ``training/ranker.py`` wrote to ``path`` (npz)."""
-    with np.load(path) as stored:
-        weights = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "names"}
-    net = Net(len(weights["mean"]), (len(weights["trunk.0.bias"]), len(weights["trunk.3.bias"])))
-    net.load_state_dict(weights)
-    return net.eval().requires_grad_(False)
