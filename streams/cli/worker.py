@@ -7,6 +7,7 @@ import os
 
 import click
 
+from streams.collector import collect_seldom
 from streams.settings import Settings
 
 
@@ -30,6 +31,7 @@ def command(loglevel: str, as_json: bool, faust_arguments: tuple[str, ...]) -> N
         settings = Settings.load()
         api = f"http://{settings.host}:{settings.port('api')}"
         click.echo(json.dumps({"pid": os.getpid(), "api": api}))
+    collect_seldom()
     from faust.cli.faust import cli  # here, because it takes a second that other commands need not wait for
 
     cli.main(["-A", "streams.app", "worker", "-l", loglevel, *faust_arguments])
