@@ -22,10 +22,7 @@ def part(settings: Settings, number: int) -> Part:
         ports=ports,
         address=f"http://{settings.host}:{ports['api']}",
         ready=lambda: answers(settings.host, ports["api"]),
-        environment={
-            "PINSTREAM_INSTANCE": f"{settings.host}:{ports['api']}",
-            **{f"PINSTREAM_PORT_{name.upper()}": str(port) for name, port in ports.items()},
-        },
+        environment={f"PINSTREAM_PORT_{name.upper()}": str(port) for name, port in ports.items()},
         folder=PROJECT,
         stop_timeout=60.0,  # what is under way is stored first
     )

@@ -24,6 +24,7 @@ from streams.agents import catalogue, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
 from streams.collector import collect_seldom
 from streams.engine import Engine
+from streams.instance import hold_name
 from streams.ladder import Ladder
 from streams.persist import persist
 from streams.resuming import resume
@@ -85,6 +86,8 @@ class PinStream(faust.App):
     async def on_start(self) -> None:
         collect_seldom()
         self.read = {}
+        # Not when the app is made: who only imports it is no worker.
+        cast(Any, self.conf).consumer_group_instance_id = hold_name(settings)
         self.engine = await opening.open_engine(settings)
         # What is alive now stays alive: the collector need not look at it again. To look for the few hundred objects
         # that are dead by now would take a fifth of a second.
@@ -175,7 +178,6 @@ app = PinStream(
     broker_session_timeout=6.0,
     # Also how soon a worker hears that the group shares anew; until it does, nobody has what is given away.
     broker_heartbeat_interval=1.0,
-    consumer_group_instance_id=settings.instance or None,
     consumer_auto_offset_reset="earliest",
     consumer_max_fetch_size=1024 * 1024,
     # A partition is given up only after the batches in hand are stored, so that no two workers write one batch.

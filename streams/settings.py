@@ -35,8 +35,8 @@ class Settings:
     kafka_ca_file: str = ""
     #: Consumer group, and the prefix of whatever Faust names.
     group: str = "pinstream"
-    #: A lasting name of this worker in its group (Kafka's static membership). Started again under it within the session
-    #: timeout, it has its partitions back at once, and nobody waits for the dead one. No two workers may share one.
+    #: A lasting name of this worker in its group (Kafka's static membership). Killed and started again under it, it has
+    #: its partitions back at once. Empty for one that no other worker of this home has; see :mod:`streams.instance`.
     instance: str = ""
 
     #: ``embedded`` or ``clickhouse://user:password@host:9000/database`` (``clickhouses://`` for TLS).

@@ -237,8 +237,6 @@ class Stack:
             "PINSTREAM_GROUP": self.settings.group,
             **{f"PINSTREAM_PORT_{port.upper()}": str(self.settings.port(port) + AWAY) for port in PORTS.values()},
         }
-        if name not in WORKERS:
-            environment["PINSTREAM_INSTANCE"] = ""  # one that comes and goes leaves at once
         if self._shim is not None:
             if name not in self._clocks:
                 self._clocks[name] = self.settings.home / f"{name}.clock"

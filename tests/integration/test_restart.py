@@ -1,0 +1,71 @@
+"""Workers under lasting names in their group: killed and started again, and stopped in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from infra.ports import is_free
+from tests.integration.running import Worker, until
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def second(worker: Worker) -> Iterator[Worker]:
+    """One more of the same home and group."""
+    host, base = worker.settings.host, worker.settings.port_base
+    api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
+    running = Worker(worker.settings, "second-of-two", {"api": api, "faust": faust})
+    running.start()
+    until("both have partitions", lambda: len(partitions(worker)) == 2 and all(partitions(worker).values()), 30)
+    yield running
+    running.stop()
+
+
+def partitions(worker: Worker) -> dict[str, set[tuple[str, int]]]:
+    """What each member of the group has, by its lasting name."""
+    admin = AdminClient({"bootstrap.servers": worker.settings.kafka_bootstrap})
+    group = worker.settings.group
+    found = admin.describe_consumer_groups([group])[group].result(timeout=10)
+    return {
+        str(member.group_instance_id): {(tp.topic, tp.partition) for tp in member.assignment.topic_partitions}
+        for member in found.members
+    }
+
+
+def joins(worker: Worker) -> int:
+    return worker.log.read_text().count("(Re-)joining group")
+
+
+def test_started_again_it_has_its_partitions_back_and_nobody_else_is_disturbed(worker: Worker, second: Worker) -> None:
+    before = partitions(worker)
+    # A start that takes longer than the session (6 s), on a machine that is busy, is too late once; not three times.
+    for _ in range(3):
+        disturbed = joins(worker)
+        second.kill()
+        second.start()
+        if joins(worker) == disturbed:
+            break
+    else:
+        raise AssertionError("the group was shared anew each time")
+    assert partitions(worker) == before
+
+
+def test_its_start_waits_for_no_tables(worker: Worker) -> None:
+    """Faust waits a second for them."""
+    log = worker.log.read_text()
+    begins, subscribes = (
+        datetime.fromisoformat(re.findall(rf"^\[(\S+ \S+)\].*{what}", log, re.MULTILINE)[-1])
+        for what in (r"Tables\]: Starting", "Subscribed to topic")
+    )
+    assert (subscribes - begins).total_seconds() < 0.9
+
+
+def test_one_that_stops_in_order_leaves_at_once(worker: Worker, second: Worker) -> None:
+    second.stop()
+    until("one has everything", lambda: len(partitions(worker)) == 1, 2)
