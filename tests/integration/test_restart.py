@@ -61,7 +61,7 @@ def test_its_start_waits_for_no_tables(worker: Worker) -> None:
     log = worker.log.read_text()
     begins, subscribes = (
         datetime.fromisoformat(re.findall(rf"^\[(\S+ \S+)\].*{what}", log, re.MULTILINE)[-1])
-        for what in (r"Tables\]: Starting", "Subscribed to topic")
+        for what in (r"Table(?:s|Manager)\]: Starting", "Subscribed to topic")
     )
     assert (subscribes - begins).total_seconds() < 0.9
 
