@@ -21,10 +21,12 @@ def second(worker: Worker) -> Iterator[Worker]:
     host, base = worker.settings.host, worker.settings.port_base
     api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
     running = Worker(worker.settings, "second-of-two", {"api": api, "faust": faust})
-    running.start()
-    until("both have partitions", lambda: len(partitions(worker)) == 2 and all(partitions(worker).values()), 30)
-    yield running
-    running.stop()
+    try:
+        running.start()
+        until("both have partitions", lambda: len(partitions(worker)) == 2 and all(partitions(worker).values()), 30)
+        yield running
+    finally:
+        running.stop()
 
 
 def partitions(worker: Worker) -> dict[str, set[tuple[str, int]]]:
