@@ -29,7 +29,6 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from operators.batch import Records
-from streams.transport.membership import NameTaken, leave_at_stop, watch_name
 from streams.transport.record_batches import CorruptBatch
 from streams.transport.records_consumer import Chunk, fetch_records
 
@@ -83,15 +82,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         # Nothing is subscribed yet, so nothing was fetched the other way.
         await fetch_records(self._ensure_consumer(), cast(BatchTransport, self.transport).batch_topics)
-        watch_name(self._ensure_consumer(), self._name_taken)
-
-    def _name_taken(self, failure: NameTaken) -> None:
-        self.log.critical("%s", failure)
-        asyncio.run_coroutine_threadsafe(self.app.crash(failure), self.parent_loop)
 
     async def on_thread_stop(self) -> None:
+        # Who goes on should not wait for its session to end. With a name, aiokafka stays, as one that is killed does.
         if self._consumer is not None:
-            leave_at_stop(self._consumer)
+            cast(Any, self._consumer)._coordinator._group_instance_id = None
         await super().on_thread_stop()
 
     async def _fetch_records(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import datetime
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -58,16 +56,6 @@ def test_started_again_it_has_its_partitions_back_and_nobody_else_is_disturbed(w
     assert partitions(worker) == before
 
 
-def test_its_start_waits_for_no_tables(worker: Worker) -> None:
-    """Faust waits a second for them."""
-    log = worker.log.read_text()
-    begins, subscribes = (
-        datetime.fromisoformat(re.findall(rf"^\[(\S+ \S+)\].*{what}", log, re.MULTILINE)[-1])
-        for what in (r"Table(?:s|Manager)\]: Starting", "Subscribed to topic")
-    )
-    assert (subscribes - begins).total_seconds() < 0.9
-
-
 def test_one_that_stops_in_order_leaves_at_once(worker: Worker, second: Worker) -> None:
     second.stop()
-    until("one has everything", lambda: len(partitions(worker)) == 1, 2)
+    until("one has everything", lambda: len(partitions(worker)) == 1, 4)  # its session would last six seconds

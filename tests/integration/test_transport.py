@@ -7,7 +7,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import faust
 import pytest
@@ -18,7 +18,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from operators.batch import Records
 from streams.settings import Settings
 from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
-from streams.transport.membership import NameTaken
 from streams.transport.record_batches import CorruptBatch
 from streams.transport.records_consumer import RecordsConsumer
 
@@ -338,33 +337,6 @@ async def test_two_apps_of_one_group_share_the_partitions_and_lose_nothing(kafka
     finally:
         await first.app.stop()
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), sent // PARTITIONS)
-
-
-@pytest.mark.real
-async def test_an_app_whose_name_is_taken_ends_and_does_not_take_it_back(kafka: Settings, topic: str) -> None:
-    produce(kafka, topic, 0, 300)
-    group = f"group-{topic}"
-    first, second = Reader(kafka, topic, group), Reader(kafka, topic, group)
-    for reader in (first, second):
-        cast(Any, reader.app.conf).consumer_group_instance_id = "one-name"
-    await first.app.start()
-    try:
-        await first.until(300)
-        await second.app.start()
-        try:
-            async with asyncio.timeout(20):
-                while not first.app.crashed:
-                    await asyncio.sleep(0.05)
-            assert isinstance(first.app.crash_reason, NameTaken)
-            assert "no two may have one name" in str(first.app.crash_reason)
-            await asyncio.sleep(4)  # a heartbeat is due every three
-            produce(kafka, topic, 300, 300)
-            await second.until(300)
-            assert not second.app.crashed
-        finally:
-            await second.app.stop()
-    finally:
-        await first.app.stop()
 
 
 @pytest.fixture
