@@ -47,6 +47,8 @@ rocksmq: {{path: {folder}/rocksmq, retentionTimeInMinutes: 60, retentionSizeInMB
 # Longer than any pause: a server that loses its session stays Abnormal. infra/milvus_server.py ends those of the dead.
 common: {{storageType: local, gracefulStopTimeout: 5, session: {{ttl: 60}}}}
 log: {{level: error, stdout: true, file: {{rootPath: ""}}}}
+# Its parts look for each other again and again at a start, less and less often (0.2 s, doubled up to 10 s by default).
+grpc: {{client: {{initialBackoff: 0.1, maxBackoff: 0.3, maxMaxAttempts: 60}}}}
 quotaAndLimits: {{enabled: false}}
 proxy: {{ip: {host}, port: {port}, internalPort: {proxy}, http: {{enabled: false}}}}
 rootCoord: {{ip: {host}, port: {rootCoord}}}
@@ -68,6 +70,9 @@ initial-advertise-peer-urls: http://{host}:{etcd_peer}
 initial-cluster: pinstream=http://{host}:{etcd_peer}
 log-level: error
 enable-grpc-gateway: true
+# It is alone and waits for nobody else's vote (ms; 100 and 1,000 by default).
+heartbeat-interval: 50
+election-timeout: 300
 """
 
 

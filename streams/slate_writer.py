@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Slates that may wait: some 18 kB each.
 MOST_WAITING = 5_000
 #: Slates of one insert, and seconds that the first of them waits for others.
-TOGETHER, WAIT = 500, 0.3
+TOGETHER, WAIT = 500, 1.0
 #: Seconds that are given to what still waits when the worker stops.
 LAST_SECONDS = 2.0
 
