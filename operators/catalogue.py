@@ -193,17 +193,9 @@ class Catalogue:
         """Are these pins deleted? An unknown pin is not. ``(n,) -> (n,)``."""
         return self._state(pins) == 2
 
-    def owners(self, pins: Ints) -> Ints:
-        """Owner of each pin, 0 where unknown. ``(n,) -> (n,)``."""
-        return self._column(pins, 2)
-
     def boards(self, pins: Ints) -> Ints:
         """Home board of each pin, 0 where unknown. ``(n,) -> (n,)``."""
         return self._column(pins, 3)
-
-    def domains(self, pins: Ints) -> Ints:
-        """Domain id of each pin, 0 where unknown. ``(n,) -> (n,)``."""
-        return self._column(pins, 4)
 
     def created(self, pins: Ints) -> Ints:
         """When each pin was first heard of (ms), 0 where unknown. ``(n,) -> (n,)``."""

@@ -121,7 +121,7 @@ class FeedSchedule:
         """Forget who waits for an event of these partitions: whoever has them now makes their slates."""
         waiting = self._order[: self._count]
         lost = np.array([source in sources for source in self._sources], np.bool_)
-        self._waiting[waiting] = ~lost[self._whats[waiting, 2]] if len(lost) else True
+        self._waiting[waiting] = ~lost[self._whats[waiting, 2]]
         self._close_up()
 
     def _close_up(self) -> None:

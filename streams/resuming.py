@@ -25,7 +25,7 @@ Partition = tuple[str, int]
 log = logging.getLogger(__name__)
 #: How far back a trigger may lie for its slate to be built after a restart.
 RESUME_MINUTES = 15
-#: The latest slates that are looked at: rows are written within a second, so that few of them can be missing.
+#: The latest slates that are looked at: rows are written within seconds, so that few of them can be missing.
 MOST_SENT = 2_000
 #: Seconds for reading what went out; a slate that was not found by then is built again.
 PATIENCE = 10.0

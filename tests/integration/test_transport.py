@@ -3,115 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections import defaultdict
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import faust
 import pytest
-from aiokafka import TopicPartition as TP
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from operators.batch import Records
 from streams.settings import Settings
-from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
-from streams.transport.record_batches import CorruptBatch
-from streams.transport.records_consumer import RecordsConsumer
+from streams.transport.batches import RecordsSchema
+from tests.integration.batch_topics import PARTITIONS, Reader, committed, new_topic, produce, spoil
 
-PARTITIONS = 3
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture
 def topic(kafka: Settings) -> str:
-    name = f"batches-{uuid.uuid4().hex[:8]}"
-    admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
-    for future in admin.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
-        future.result()
-    return name
+    return new_topic(kafka)
 
 
-def produce(settings: Settings, topic: str, first: int, count: int, compression: str = "none") -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "compression.type": compression})
-    for number in range(first, first + count):
-        producer.produce(topic, str(number).encode(), partition=number % PARTITIONS)
-        producer.poll(0)
-    assert producer.flush(20) == 0
-
-
-def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": group})
-    positions = consumer.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=10)
-    consumer.close()
-    return {position.partition: position.offset for position in positions}
-
-
-class Reader:
-    """A Faust app that keeps what it is handed; ``fail_at`` makes it fail on that record."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        topic: str,
-        group: str,
-        *,
-        most: int = 100,
-        fail_at: int = -1,
-        commit_interval: float = 0.2,
-        pause: float = 0.0,
-    ) -> None:
-        self.seen: dict[int, list[int]] = defaultdict(list)
-        self.sizes: list[int] = []
-        self.failures: list[BaseException] = []
-        self.app = faust.App(
-            group,
-            broker=f"batches://{settings.kafka_bootstrap}",
-            broker_commit_interval=commit_interval,
-            consumer_auto_offset_reset="earliest",
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            web_enabled=False,
-            datadir=str(settings.home / f"faust-{group}"),
-            loop=asyncio.get_running_loop(),
-        )
-        assert isinstance(self.app.transport, BatchTransport)
-        self.app.transport.batch_topics = {topic: most}
-
-        #: Handles nothing while it is not set.
-        self.goes_on = asyncio.Event()
-        self.goes_on.set()
-
-        async def handle(records: Records) -> None:
-            await self.goes_on.wait()
-            numbers = [int(value or b"") for value in records.values]
-            if fail_at in numbers:
-                raise RuntimeError("this batch fails")
-            assert records.offsets[0] == records.source.first and records.offsets[-1] == records.source.last
-            await asyncio.sleep(pause)
-            self.seen[records.source.partition] += numbers
-            self.sizes.append(len(numbers))
-
-        async def failed(failure: BaseException) -> None:
-            self.failures.append(failure)
-
-        async def read(stream: Any) -> None:
-            await deliveries(stream, handle, failed)
-
-        self.app.agent(self.app.topic(topic, schema=RecordsSchema(), maxsize=64), name="read")(read)
-
-    @property
-    def count(self) -> int:
-        return sum(map(len, self.seen.values()))
-
-    async def until(self, count: int, seconds: float = 40) -> None:
-        async with asyncio.timeout(seconds):
-            while self.count < count:
-                await asyncio.sleep(0.05)
-
-
-@pytest.mark.real
 async def test_every_record_comes_once_in_order_and_is_committed(kafka: Settings, topic: str) -> None:
     group = f"group-{topic}"
     for number, codec in enumerate(["none", "gzip", "snappy", "lz4", "zstd"]):
@@ -131,7 +40,6 @@ async def test_every_record_comes_once_in_order_and_is_committed(kafka: Settings
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 2_100)
 
 
-@pytest.mark.real
 async def test_a_batch_that_failed_is_not_committed_and_comes_again(kafka: Settings, topic: str) -> None:
     group = f"group-{topic}"
     produce(kafka, topic, 0, 900)
@@ -155,7 +63,6 @@ async def test_a_batch_that_failed_is_not_committed_and_comes_again(kafka: Setti
     assert poisoned in again.seen[1]
 
 
-@pytest.mark.real
 async def test_what_is_dropped_before_the_first_commit_is_read_again(kafka: Settings, topic: str) -> None:
     """Faust drops what it fetched while its flow is stopped, as in a rebalance, and seeks to what is committed."""
     reader = Reader(kafka, topic, f"group-{topic}", commit_interval=1000)
@@ -174,7 +81,6 @@ async def test_what_is_dropped_before_the_first_commit_is_read_again(kafka: Sett
         await reader.app.stop()
 
 
-@pytest.mark.real
 async def test_what_is_lost_on_the_way_to_the_agent_is_fetched_again(kafka: Settings, topic: str) -> None:
     group = f"group-{topic}"
     reader = Reader(kafka, topic, group)
@@ -212,7 +118,6 @@ async def test_what_is_lost_on_the_way_to_the_agent_is_fetched_again(kafka: Sett
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), sent // PARTITIONS)
 
 
-@pytest.mark.real
 async def test_what_is_let_go_is_not_committed_and_comes_again(kafka: Settings, topic: str) -> None:
     group = f"group-{topic}"
     produce(kafka, topic, 0, 30)
@@ -240,7 +145,6 @@ async def test_what_is_let_go_is_not_committed_and_comes_again(kafka: Settings, 
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 20)
 
 
-@pytest.mark.real
 async def test_what_the_broker_has_deleted_is_not_waited_for(kafka: Settings, topic: str) -> None:
     """Retention took records that were not read yet: reading goes on with what is left."""
     group = f"group-{topic}"
@@ -267,7 +171,6 @@ async def test_what_the_broker_has_deleted_is_not_waited_for(kafka: Settings, to
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 21)
 
 
-@pytest.mark.real
 async def test_an_idle_app_that_is_given_partitions_loses_nothing(kafka: Settings, topic: str) -> None:
     """With nothing assigned Faust lets the flow run on, and clears what came before it started it."""
     group = f"group-{topic}"
@@ -310,7 +213,6 @@ async def test_an_idle_app_that_is_given_partitions_loses_nothing(kafka: Setting
             await reader.app.stop()
 
 
-@pytest.mark.real
 async def test_two_apps_of_one_group_share_the_partitions_and_lose_nothing(kafka: Settings, topic: str) -> None:
     group = f"group-{topic}"
     first, second = Reader(kafka, topic, group), Reader(kafka, topic, group)
@@ -339,89 +241,6 @@ async def test_two_apps_of_one_group_share_the_partitions_and_lose_nothing(kafka
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), sent // PARTITIONS)
 
 
-@pytest.fixture
-async def consumer(kafka: Settings, topic: str) -> AsyncIterator[RecordsConsumer]:
-    """Without Faust: the consumer alone, of one partition."""
-    consumer = RecordsConsumer(
-        batch_topics={topic: 50},
-        bootstrap_servers=kafka.kafka_bootstrap,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=20,
-    )
-    await consumer.start()
-    yield consumer
-    await consumer.stop()
-
-
-async def read(consumer: RecordsConsumer, count: int) -> list[Records]:
-    batches: list[Records] = []
-    async with asyncio.timeout(20):
-        while sum(map(len, batches)) < count:
-            for some in (await consumer.getmany(timeout_ms=200)).values():
-                batches += some
-    return batches
-
-
-def values(batches: list[Records]) -> list[bytes | None]:
-    return [value for records in batches for value in records.values]
-
-
-@pytest.mark.real
-async def test_seek_pause_position_and_most_records(kafka: Settings, topic: str, consumer: RecordsConsumer) -> None:
-    produce(kafka, topic, 0, 900, "lz4")
-    tp = TP(topic, 0)
-    consumer.assign([tp])
-    batches = await read(consumer, 300)
-    assert values(batches) == [b"%d" % n for n in range(0, 900, 3)]
-    assert max(map(len, batches)) == 50
-    assert await consumer.position(tp) == 300 == consumer.highwater(tp)
-    consumer.seek(tp, 123)  # in the middle of a compressed batch
-    assert (await read(consumer, 177))[0].source.first == 123
-    consumer.seek(tp, 7)
-    one = await consumer.getone()
-    assert (one.source.first, one.source.last, await consumer.position(tp)) == (7, 56, 57)
-    consumer.pause(tp)
-    assert not await consumer.getmany(timeout_ms=200)
-    consumer.resume(tp)
-    assert (await read(consumer, 243))[0].source.first == 57
-
-
-@pytest.mark.real
-async def test_only_committed_transactions_are_read(kafka: Settings, topic: str, consumer: RecordsConsumer) -> None:
-    producer = Producer(
-        {"bootstrap.servers": kafka.kafka_bootstrap, "transactional.id": topic, "compression.type": "zstd"}
-    )
-    producer.init_transactions(20)
-    kept: list[bytes | None] = []
-    for number in range(9):
-        producer.begin_transaction()
-        for record in range(20):
-            value = b"%d-%d" % (number, record)
-            producer.produce(topic, value, partition=0)
-            if number % 3:
-                kept.append(value)
-        if number % 3:
-            producer.commit_transaction(20)
-        else:
-            producer.flush(20)  # an aborted record that never reached the broker would prove nothing
-            producer.abort_transaction(20)
-    consumer.assign([TP(topic, 0)])
-    assert values(await read(consumer, len(kept))) == kept
-    assert await consumer.position(TP(topic, 0)) >= 9 * 21 - 1
-
-
-def spoil(settings: Settings, topic: str, partition: int, value: bytes) -> None:
-    """Change a byte of a stored record, as a bad disk would; a broker does not look when it sends it."""
-    (log,) = (path for path in Path(settings.home).rglob(f"{topic}-{partition}/*.log"))
-    stored = log.read_bytes()
-    place = stored.index(value)
-    with log.open("r+b") as file:
-        file.seek(place)
-        file.write(b"#")
-
-
-@pytest.mark.real
 async def test_a_spoilt_batch_stops_its_partition_and_no_other(kafka: Settings, topic: str) -> None:
     for first in (0, 300, 600):
         produce(kafka, topic, first, 300)
@@ -439,24 +258,6 @@ async def test_a_spoilt_batch_stops_its_partition_and_no_other(kafka: Settings, 
     assert not reader.failures
 
 
-@pytest.mark.real
-async def test_without_faust_a_spoilt_batch_is_an_error_to_seek_past(
-    kafka: Settings, topic: str, consumer: RecordsConsumer
-) -> None:
-    produce(kafka, topic, 0, 300)
-    produce(kafka, topic, 300, 300)
-    spoil(kafka, topic, 2, b"302")
-    tp = TP(topic, 2)
-    consumer.assign([tp])
-    assert len(values(await read(consumer, 100))) == 100
-    with pytest.raises(CorruptBatch, match=f"{topic}:2: the batch at offset 100 has a wrong CRC"):
-        await read(consumer, 1)
-    consumer.seek(tp, 200)
-    produce(kafka, topic, 600, 3)
-    assert values(await read(consumer, 1)) == [b"602"]
-
-
-@pytest.mark.real
 async def test_topics_of_no_batches_come_record_by_record(kafka: Settings, topic: str) -> None:
     reader = Reader(kafka, topic, f"group-{topic}")
     reader.app.transport.batch_topics = {}

@@ -63,7 +63,9 @@ def test_any_order_keeps_the_newest_version_and_the_tombstones(rows: list[PinRow
     won = [winner(rows, int(pin)) for pin in pins]
     assert catalogue.known(pins).tolist() == [w is not None for w in won]
     assert catalogue.is_deleted(pins).tolist() == [w is not None and w.deleted for w in won]
-    assert catalogue.owners(pins).tolist() == [w.owner if w else 0 for w in won]
+    facts = catalogue.facts(pins)
+    assert facts.owners.tolist() == [w.owner if w else 0 for w in won]
+    assert facts.domains.tolist() == [10 * w.owner if w else 0 for w in won]
     assert catalogue.boards(pins).tolist() == [w.board if w else 0 for w in won]
     assert catalogue.versions(pins).tolist() == [w.version if w else 0 for w in won]
     created = {int(p): min((r.version for r in rows if r.pin == p), default=0) for p in pins}
@@ -94,8 +96,6 @@ def test_facts_are_what_each_look_up_says(rows: list[PinRow]) -> None:
     accept(catalogue, rows)
     facts = catalogue.facts(pins)
     for column, alone in (
-        (facts.owners, catalogue.owners),
-        (facts.domains, catalogue.domains),
         (facts.created, catalogue.created),
         (facts.known, catalogue.known),
         (facts.deleted, catalogue.is_deleted),
@@ -137,5 +137,5 @@ def test_an_erased_owner_has_no_pins_and_no_name() -> None:
     catalogue.erase(1)
     assert catalogue.pins_of(1, 9).tolist() == []
     assert catalogue.is_deleted(np.arange(1, 9)).tolist() == [False, True] * 4
-    assert catalogue.owners(np.arange(1, 9)).tolist() == [2, 0] * 4
+    assert catalogue.facts(np.arange(1, 9)).owners.tolist() == [2, 0] * 4
     assert catalogue.newest(9).tolist() == [7, 5, 3, 1]
