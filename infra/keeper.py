@@ -1,5 +1,5 @@
 """Keeps processes running: whatever dies, or says itself that it will not serve again, is started anew
-(``pinstream run``).
+(``pinstream run``, and the demo).
 
 Any other process that is alive is left alone, also one that hangs: whether to end it is for people, or for a platform
 with health checks, to say.
@@ -8,13 +8,14 @@ with health checks, to say.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 
 from infra import supervisor, worker
-from infra.part import Part
+from infra.part import Part, Say
 from infra.process import Running
 from streams.settings import Settings
 
@@ -35,6 +36,30 @@ def parts_and_workers(settings: Settings, workers: int) -> Kept:
     """The embedded parts, and so many workers."""
     parts = {name: partial(supervisor.describe, settings, name) for name in supervisor.embedded(settings)}
     return parts | {f"worker-{number}": partial(worker.part, settings, number) for number in range(workers)}
+
+
+@contextmanager
+def kept_up(settings: Settings, say: Say) -> Iterator[None]:
+    """Keeps the embedded parts, which run already, while the block lasts; says what died, with its last words."""
+
+    def told(what: str, name: str, pid: int, detail: str) -> None:
+        if what in ("died", "lost"):
+            ended.add(name)
+            say(f"{name}: {what} (pid {pid}); {supervisor.last_lines(settings, name)}")
+        elif name in ended:
+            say(f"{name}: {what} anew" + (f": {detail}" if detail else ""))
+
+    ended: set[str] = set()
+    stop = Event()
+    keeper = Keeper(settings, parts_and_workers(settings, 0), told)
+    keeper.look()  # by now it knows whom it keeps
+    thread = Thread(target=keeper.run, args=(stop,), name="keeper", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @dataclass

@@ -32,8 +32,9 @@ class Part:
     stop_timeout: float = 20.0
 
 
-#: Two more functions that ``infra/<name>.py`` may have; both may be repeated at no cost.
+#: Three more functions that ``infra/<name>.py`` may have; all may be repeated at no cost.
 #: ``install(settings, say)`` downloads or unpacks what homes can share, into ``<home>/<name>`` or ``<home>/weights``.
 #: ``prepare(settings, say)`` writes what belongs to this home alone (configuration, formatted storage) before a start.
+#: ``tidy(settings)`` takes away what a killed process left outside of its home, before a start and after an end.
 Say = Callable[[str], None]
 __all__ = ["Part", "Say", "Settings"]

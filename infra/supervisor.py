@@ -120,6 +120,13 @@ def log_of(settings: Settings, name: str) -> Path:
     return settings.home / "logs" / f"{name}.log"
 
 
+def last_lines(settings: Settings, name: str) -> str:
+    """The end of its log, for people."""
+    log = log_of(settings, name)
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:] if log.exists() else []
+    return f"the end of {log}:\n" + "\n".join(f"    {line}" for line in lines)
+
+
 @contextmanager
 def _one_at_a_time(settings: Settings) -> Iterator[None]:
     """Two ``up`` at once would both find a part missing and start it twice."""
@@ -156,8 +163,7 @@ def _begin(settings: Settings, name: str, describe: Callable[[], Part], say: Say
         module = importlib.import_module(f"infra.{name}")
         _hook(module, "install", settings, say)
         _hook(module, "prepare", settings, say)
-    if before := last(settings, name):
-        before.end_orphans()
+    _end_leftovers(settings, name)
     part = describe()
     require_free(settings, part)
     return _start(settings, part)
@@ -195,10 +201,10 @@ def _wait_until_ready(settings: Settings, part: Part, running: Running, say: Say
     while not part.ready():
         now = time.monotonic()
         if not running.alive():
-            raise DiedAtStart(f"{part.name} died at start; {_last_lines(settings, part.name)}")
+            raise DiedAtStart(f"{part.name} died at start; {last_lines(settings, part.name)}")
         if now - started > part.start_timeout:
             raise PartFailed(
-                f"{part.name} was not ready after {part.start_timeout:.0f} s; {_last_lines(settings, part.name)}"
+                f"{part.name} was not ready after {part.start_timeout:.0f} s; {last_lines(settings, part.name)}"
             )
         if now - told > PROGRESS_SECONDS:
             told = now
@@ -211,9 +217,16 @@ def _down_one(settings: Settings, name: str, say: Say) -> None:
     if running is not None:
         stopped_by = running.stop()
         say(f"{name}: stopped" + ("" if stopped_by == "SIGTERM" else f" by {stopped_by}"))
+    _end_leftovers(settings, name)
+    (settings.home / "run" / f"{name}.json").unlink(missing_ok=True)
+
+
+def _end_leftovers(settings: Settings, name: str) -> None:
+    """End the children of a process that was killed, and take away what it left outside of its home."""
     if before := last(settings, name):
         before.end_orphans()
-    (settings.home / "run" / f"{name}.json").unlink(missing_ok=True)
+    if name in PARTS and (tidy := getattr(importlib.import_module(f"infra.{name}"), "tidy", None)):
+        tidy(settings)
 
 
 def _status_of(settings: Settings, name: str) -> PartStatus:
@@ -237,9 +250,3 @@ def _status_of(settings: Settings, name: str) -> PartStatus:
 def _told(name: str, error: BaseException) -> str:
     told = str(error) or type(error).__name__
     return told if told.startswith(name) else f"{name}: {told}"
-
-
-def _last_lines(settings: Settings, name: str) -> str:
-    log = log_of(settings, name)
-    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:] if log.exists() else []
-    return f"the end of {log}:\n" + "\n".join(f"    {line}" for line in lines)

@@ -6,6 +6,7 @@ A model that is broken is left out and the others serve; ``pinstream up`` says w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from streams.settings import PROJECT, Settings
 
 MODELS = PROJECT / "model_repo"
 SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
+#: Where its Python backend keeps what it exchanges with the models' processes.
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's own place for it
 
 
 def part(settings: Settings) -> Part:
@@ -37,6 +40,7 @@ def part(settings: Settings) -> Part:
         "--strict-readiness=false",
         # Every config.pbtxt is complete; guessing would start each model's process twice.
         "--disable-auto-complete-config",
+        f"--backend-config=python,shm-region-prefix-name={_shared_memory(settings)}",
     ]
     for name in ("http", "grpc", "metrics"):
         command += [f"--{name}-address={settings.host}", f"--{name}-port={names[f'triton_{name}']}"]
@@ -76,6 +80,12 @@ def install(settings: Settings, say: Say) -> None:
     stub.chmod(0o755)
 
 
+def tidy(settings: Settings) -> None:
+    """Take away the shared memory that a killed server left: a few MB for each of its models."""
+    for region in SHARED_MEMORY.glob(f"{_shared_memory(settings)}*"):
+        region.unlink(missing_ok=True)
+
+
 def models() -> list[str]:
     """The models in ``model_repo/``: each folder with a ``config.pbtxt``."""
     return sorted(config.parent.name for config in MODELS.glob("*/config.pbtxt"))
@@ -103,6 +113,12 @@ def _complaint(http: str) -> str:
 
 def _backends(settings: Settings) -> Path:
     return settings.home / "triton" / "backends"
+
+
+def _shared_memory(settings: Settings) -> str:
+    """How the names of this home's regions begin."""
+    home = hashlib.sha256(str(settings.home.resolve()).encode()).hexdigest()
+    return f"pinstream_{home[:16]}_"
 
 
 def _base_python() -> Path:

@@ -16,7 +16,7 @@ import orjson
 from streams.cli.demo_counts import Counts, counts, events_counted
 from streams.cli.demo_story import Story
 from streams.cli.interrupt import stop_on_interrupt
-from streams.cli.running import EngineFailed, Worker, home_of_its_own, running
+from streams.cli.running import EngineFailed, Worker, home_of_its_own, last_lines, running
 from streams.recount import recount
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
@@ -177,7 +177,10 @@ def _wait(done: Any, wanted: int, what: str, worker: Worker, stop: threading.Eve
             click.echo(f"  {now_done:,} of {wanted:,} {what}")
         worker.check()
         if now - moved > STALLED_SECONDS:
-            raise EngineFailed(f"only {now_done:,} of {wanted:,} {what}, and none for {STALLED_SECONDS:.0f} s")
+            raise EngineFailed(
+                f"only {now_done:,} of {wanted:,} {what}, and none for {STALLED_SECONDS:.0f} s "
+                f"(the worker says: {worker.rung() or 'nothing'}); {last_lines(worker.log)}"
+            )
         if stop.wait(POLL_SECONDS):
             raise Stopped
     click.echo(f"  {now_done:,} {what}")

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from infra import supervisor
+from infra.keeper import kept_up
 from infra.process import remember, remembered
 from infra.standing import stand_up
 from streams.settings import EMBEDDED, PROJECT, Settings
@@ -110,6 +111,8 @@ def home_of_its_own(settings: Settings, name: str) -> Settings:
 def running(settings: Settings, installed: Settings, say: Say) -> Generator[Worker]:
     """Start everything, wait until it is ready, and stop all of it at the end, whatever happened.
 
+    A part that dies meanwhile is started anew, as under ``pinstream run``.
+
     ``settings`` come from :func:`home_of_its_own`; ``installed`` are those of the home that holds what was installed.
 
     Raises:
@@ -123,11 +126,12 @@ def running(settings: Settings, installed: Settings, say: Say) -> Generator[Work
             asyncio.run(stand_up(settings, say))
         except supervisor.PartFailed as error:
             raise EngineFailed(str(error)) from None
-        worker = start_worker(settings)
-        say(f"worker: starting (pid {worker.process.pid})")
-        _wait_until_whole(worker)
-        say(f"worker: ready at {worker.url}")
-        yield worker
+        with kept_up(settings, say):
+            worker = start_worker(settings)
+            say(f"worker: starting (pid {worker.process.pid})")
+            _wait_until_whole(worker)
+            say(f"worker: ready at {worker.url}")
+            yield worker
     finally:
         if worker is not None:
             worker.stop()

@@ -21,6 +21,7 @@ from infra.keeper import Keeper
 from infra.part import Part
 from infra.process import last, remembered
 from streams.settings import Settings
+from tests.conftest import free_base
 from tests.integration.running import until
 
 #: A process that starts another and waits, as Triton does with its models.
@@ -62,6 +63,29 @@ def test_a_killed_process_is_started_again_and_its_orphans_are_ended(home: Setti
         kept.stop()
     assert told == [("started", "family"), ("died", "family"), ("started", "family")]
     assert remembered(home, "family") is None
+
+
+@pytest.mark.real
+def test_a_part_of_the_demo_that_dies_comes_back_and_its_last_words_are_told(tmp_path: Path) -> None:
+    elsewhere = {"kafka": "127.0.0.1:9", "milvus": "lite", "triton": "127.0.0.1:9"}
+    settings = replace(Settings.load({}), home=tmp_path, port_base=free_base(), **elsewhere)
+    said: list[str] = []
+    try:
+        supervisor.up(settings, lambda _: None)
+        [clickhouse] = supervisor.status(settings)
+        with keeper.kept_up(settings, said.append):
+            assert clickhouse.pid is not None
+            os.kill(clickhouse.pid, signal.SIGKILL)
+
+            def answers_again() -> bool:
+                [now] = supervisor.status(settings)
+                return now.state == "ready" and now.pid != clickhouse.pid
+
+            until("ClickHouse answers again", answers_again, 60)
+        assert said[0].startswith(f"clickhouse: died (pid {clickhouse.pid}); the end of {tmp_path}")
+        assert said[1:] == ["clickhouse: started anew"]
+    finally:
+        supervisor.down(settings, lambda _: None)
 
 
 def test_what_says_that_it_is_lost_is_started_anew(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
