@@ -120,7 +120,7 @@ async def by_faust(scheme: str, broker: str, topic: str, count: Count, transport
             async for _ in stream:
                 count.add(1)
 
-    app.agent(app.topic(topic, schema=batches.RecordsSchema(), maxsize=64), name="read")(read)
+    app.agent(batches.batches_of(app, topic), name="read")(read)
     await app.start()
     await count.done.wait()
     await app.stop()

@@ -30,7 +30,7 @@ from streams.persist import persist
 from streams.resuming import resume
 from streams.settings import Settings
 from streams.tail import Tail, catch_up
-from streams.transport.batches import BatchConsumer, BatchTransport, RecordsSchema, deliveries
+from streams.transport.batches import BatchConsumer, BatchTransport, batches_of, deliveries
 
 log = logging.getLogger(__name__)
 #: Seconds between looks at what other workers wrote.
@@ -50,9 +50,8 @@ class Reading(NamedTuple):
     handle: Callable[[Engine, Records], Coroutine[Any, Any, asyncio.Future[None] | None]]
     #: The most records of one batch.
     most: int
-    #: Batches that may wait for the agent before Faust stops fetching the partition. One queue serves all
-    #: partitions of a topic and Faust stops only after a fetch, so it must hold a fetch of each.
-    buffer: int = 16
+    #: Batches that may wait for the agent, of all partitions together.
+    waiting: int = 64
 
 
 async def _see(engine: Engine, records: Records) -> None:
@@ -60,10 +59,10 @@ async def _see(engine: Engine, records: Records) -> None:
 
 
 READINGS = {
-    **dict.fromkeys(ENGAGEMENT_TOPICS, Reading(engagement.handle, most=50_000, buffer=8)),
+    **dict.fromkeys(ENGAGEMENT_TOPICS, Reading(engagement.handle, most=50_000, waiting=40)),
     "pins": Reading(catalogue.handle, most=5_000),
     # Understanding takes a tenth of a second a pin: short batches, so that a crash repeats little.
-    "pins.accepted": Reading(_see, most=32, buffer=4096),
+    "pins.accepted": Reading(_see, most=32, waiting=1024),
     "pinners": Reading(pinners.handle, most=5_000),
 }
 
@@ -178,8 +177,11 @@ app = PinStream(
     broker_session_timeout=6.0,
     # Also how soon a worker hears that the group shares anew; until it does, nobody has what is given away.
     broker_heartbeat_interval=1.0,
+    # Batches that go into the agents' queues at a time; before the next, Faust looks which are full.
+    broker_max_poll_records=16,
     consumer_auto_offset_reset="earliest",
-    consumer_max_fetch_size=1024 * 1024,
+    # Bytes that one fetch brings of a partition: 5 to 10 times as many when they are decompressed.
+    consumer_max_fetch_size=512 * 1024,
     # A partition is given up only after the batches in hand are stored, so that no two workers write one batch.
     stream_wait_empty=True,
     # Seconds that one batch may take before Faust says that the agent hangs: vision takes its time.
@@ -206,7 +208,7 @@ def _agent(topic: str, reading: Reading) -> None:
 
         await deliveries(stream, take, partial(_crash, topic))
 
-    app.agent(app.topic(topic, schema=RecordsSchema(), maxsize=reading.buffer), name=f"streams.agents.{topic}")(read)
+    app.agent(batches_of(app, topic, reading.waiting), name=f"streams.agents.{topic}")(read)
 
 
 async def _crash(topic: str, failure: BaseException) -> None:

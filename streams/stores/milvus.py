@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import numpy as np
@@ -36,6 +37,7 @@ FIELDS: dict[str, dict[str, DataType]] = {
     },
 }
 LONGEST_LABEL = 128
+DEFAULT_PORTS = {"http": 19530, "https": 443}
 COLLECTION_NOT_FOUND = 100  # Milvus's own code
 
 # pymilvus logs a stack trace for every failed call; the failures that matter are raised and told by the caller.
@@ -71,6 +73,7 @@ class MilvusVectors:
         self._account = {"token": settings.milvus_token, "db_name": settings.milvus_database}
         self._lite = self._uri.endswith(".db")
         self._client: AsyncMilvusClient | None = None
+        self._connected = False
         self._prepared = 0
         self.circuit = Circuit("milvus")
 
@@ -196,7 +199,10 @@ class MilvusVectors:
         """
         try:
             async with asyncio.timeout(seconds):
+                if not self._connected:
+                    await self._knock()
                 yield self._client or self._connect(seconds)
+                self._connected = True
         except ParamError:
             raise
         except (MilvusException, grpc.RpcError, TimeoutError, OSError) as error:
@@ -204,6 +210,14 @@ class MilvusVectors:
                 return
             self._prepared = 0
             raise StoreUnavailable("milvus", str(error) or f"no answer in {seconds:.0f} s") from error
+
+    async def _knock(self) -> None:
+        """Raises OSError where nobody listens: pymilvus (3.0.2) keeps what each first connection took that failed."""
+        if not self._lite:
+            address = urlsplit(self._uri)
+            port = address.port or DEFAULT_PORTS.get(address.scheme)
+            _, writer = await asyncio.open_connection(address.hostname, port)
+            writer.close()
 
     def _connect(self, seconds: float) -> AsyncMilvusClient:
         if self._lite:

@@ -336,6 +336,17 @@ async def deliveries(
             task.add_done_callback(settling.discard)
 
 
+def batches_of(app: faust.App, topic: str, waiting: int = 64) -> Any:
+    """A topic for an agent that takes batches, of which so many may wait for it.
+
+    Faust takes no more of a partition when four fifths wait, but looks only after ``broker_max_poll_records`` batches
+    of it. A queue that is full all the same holds up every topic: let the last fifth hold them, for each partition.
+    """
+    channel = app.topic(topic, schema=RecordsSchema())
+    channel.maxsize = waiting  # App.topic takes a maxsize and drops it (Faust 0.15.3); 4,096 would wait
+    return channel
+
+
 class RecordsSchema(faust.Schema[Any, Any]):
     """For topics of batches: Faust decodes nothing, operators do."""
 

@@ -106,6 +106,8 @@ class RecordsFetcher(Fetcher):
             )
         except OldFormat:
             fetched = _one_by_one(tp, prepared)
+        # A generator that is not used up holds it, as it does the generator: the collector alone would free the bytes.
+        prepared._records_iterator = None
         del self._records[tp]
         if fetched.failure and not fetched.records:
             self._set_error(tp, fetched.failure)

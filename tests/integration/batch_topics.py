@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.batch import Records
 from streams.settings import Settings
-from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
+from streams.transport.batches import BatchTransport, batches_of, deliveries
 
 PARTITIONS = 3
 
@@ -57,6 +57,7 @@ class Reader:
         fail_at: int = -1,
         commit_interval: float = 0.2,
         pause: float = 0.0,
+        waiting: int = 64,
     ) -> None:
         self.seen: dict[int, list[int]] = defaultdict(list)
         self.sizes: list[int] = []
@@ -65,6 +66,7 @@ class Reader:
             group,
             broker=f"batches://{settings.kafka_bootstrap}",
             broker_commit_interval=commit_interval,
+            broker_max_poll_records=16,
             consumer_auto_offset_reset="earliest",
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -95,7 +97,7 @@ class Reader:
         async def read(stream: Any) -> None:
             await deliveries(stream, handle, failed)
 
-        self.app.agent(self.app.topic(topic, schema=RecordsSchema(), maxsize=64), name="read")(read)
+        self.app.agent(batches_of(self.app, topic, waiting), name="read")(read)
 
     @property
     def count(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import TopicPartition as TP
+from aiokafka.consumer.fetcher import PartitionRecords
 from confluent_kafka import Producer
 
 from operators.batch import Records
@@ -68,6 +70,23 @@ async def test_seek_pause_position_and_most_records(kafka: Settings, topic: str,
     assert not await consumer.getmany(timeout_ms=200)
     consumer.resume(tp)
     assert (await read(consumer, 243))[0].source.first == 57
+
+
+async def test_what_was_fetched_is_given_back_without_the_collector(
+    kafka: Settings, topic: str, consumer: RecordsConsumer
+) -> None:
+    """A worker collects seldom: what only the collector frees of each fetch would fill gigabytes."""
+    gc.collect()
+    gc.disable()
+    try:
+        consumer.assign([TP(topic, 0)])
+        for first in range(0, 900, 90):
+            produce(kafka, topic, first, 90, "lz4")
+            await read(consumer, 30)
+        held = [each for each in gc.get_objects() if isinstance(each, PartitionRecords)]
+    finally:
+        gc.enable()
+    assert len(held) <= 1, "but for the fetch that is being handed out"
 
 
 async def test_only_committed_transactions_are_read(kafka: Settings, topic: str, consumer: RecordsConsumer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -38,6 +38,29 @@ async def test_every_record_comes_once_in_order_and_is_committed(kafka: Settings
         assert numbers == list(range(partition, 6_300, PARTITIONS))
     assert max(reader.sizes) == 100, "a batch is never longer than asked for"
     assert committed(kafka, group, topic) == dict.fromkeys(range(PARTITIONS), 2_100)
+
+
+async def test_no_more_is_fetched_than_may_wait_for_the_agent(kafka: Settings, topic: str) -> None:
+    """A log that is far ahead of its agent must not come into memory: by Faust's own bound 4,096 batches do."""
+    numbers, most, waiting = 60_000, 10, 100
+    produce(kafka, topic, 0, numbers)
+    reader = Reader(kafka, topic, f"group-{topic}", most=most, waiting=waiting)
+    reader.goes_on.clear()
+    await reader.app.start()
+    try:
+        [actor] = cast(Any, reader.app.agents["read"])._actors
+        queue, held = actor.stream.channel.queue, -1
+        async with asyncio.timeout(40):
+            while held <= 0 or held != queue.qsize():
+                held = queue.qsize()
+                await asyncio.sleep(1)
+        assert waiting / 2 < held <= waiting
+        reader.goes_on.set()
+        await reader.until(numbers)
+    finally:
+        reader.goes_on.set()
+        await reader.app.stop()
+    assert all(seen == list(range(partition, numbers, PARTITIONS)) for partition, seen in reader.seen.items())
 
 
 async def test_a_batch_that_failed_is_not_committed_and_comes_again(kafka: Settings, topic: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymilvus.client.async_grpc_handler import AsyncGrpcHandler
 
 from streams.settings import Settings
 from streams.stores.milvus import MilvusVectors
@@ -130,6 +132,17 @@ async def test_another_dimension_is_refused_with_the_fix(store: MilvusVectors) -
     await store.prepare(DIMENSION)
     with pytest.raises(ValueError, match="drop the collection"):
         await store.prepare(DIMENSION + 1)
+
+
+async def test_waiting_for_a_server_that_was_never_there_takes_no_memory() -> None:
+    """pymilvus keeps the channel of a first connection that failed: 0.2 MB each time that a worker tries again."""
+    store = MilvusVectors(replace(Settings.load({}), milvus="http://127.0.0.1:1"))
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="milvus"):
+            await store.delete("pins", np.array([1]))
+    handlers = [each for each in gc.get_objects() if isinstance(each, AsyncGrpcHandler)]
+    assert not [each for each in handlers if each.server_address == "127.0.0.1:1"]
+    await store.close()
 
 
 async def test_a_server_that_is_gone_is_unavailable() -> None:

@@ -15,7 +15,7 @@ from bench.peers.answer import Question, Watch, answer
 from bench.peers.engines.ours_decode import TYPES, Counting
 from bench.peers.engines.ours_table import Tables
 from operators.batch import Records, Source
-from streams.transport.batches import BatchTransport, RecordsSchema, deliveries
+from streams.transport.batches import BatchTransport, batches_of, deliveries
 
 #: The consumer's thread and the agent's share one core; else each may have its own.
 ONE_CORE = "one worker, one core"
@@ -79,7 +79,7 @@ async def run(question: Question) -> None:
     async def read(stream: Any) -> None:
         await deliveries(stream, handle, failed)
 
-    app.agent(app.topic(question.topic, schema=RecordsSchema(), maxsize=16), name="count")(read)
+    app.agent(batches_of(app, question.topic, waiting=40), name="count")(read)
     await app.start()
     await done.wait()
     tables = counting.tables
