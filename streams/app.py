@@ -22,10 +22,10 @@ from operators.events import ENGAGEMENT_TOPICS
 from streams import opening
 from streams.agents import catalogue, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
-from streams.collector import collect_seldom
 from streams.engine import Engine
 from streams.instance import hold_name
 from streams.ladder import Ladder
+from streams.memory import collect_seldom, give_back
 from streams.persist import persist
 from streams.resuming import resume
 from streams.settings import Settings
@@ -84,6 +84,7 @@ class PinStream(faust.App):
 
     async def on_start(self) -> None:
         collect_seldom()
+        give_back()
         self.read = {}
         # Not when the app is made: who only imports it is no worker.
         cast(Any, self.conf).consumer_group_instance_id = hold_name(settings)

@@ -7,7 +7,7 @@ import os
 
 import click
 
-from streams.collector import collect_seldom
+from streams.memory import collect_seldom
 from streams.settings import Settings
 
 
