@@ -114,13 +114,17 @@ async def by_faust(scheme: str, broker: str, topic: str, count: Count, transport
 
         async def read(stream: Any) -> None:
             await batches.deliveries(stream, handle, logging.error)
+
+        channel = batches.batches_of(app, topic)
     else:
 
         async def read(stream: Any) -> None:
             async for _ in stream:
                 count.add(1)
 
-    app.agent(batches.batches_of(app, topic), name="read")(read)
+        channel = app.topic(topic, schema=batches.RecordsSchema())
+
+    app.agent(channel, name="read")(read)
     await app.start()
     await count.done.wait()
     await app.stop()

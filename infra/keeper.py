@@ -45,7 +45,7 @@ def kept_up(settings: Settings, say: Say) -> Iterator[None]:
     def told(what: str, name: str, pid: int, detail: str) -> None:
         if what in ("died", "lost"):
             ended.add(name)
-            say(f"{name}: {what} (pid {pid}); {supervisor.last_lines(settings, name)}")
+            say(f"{name}: {what} (pid {pid}); {supervisor.last_lines(supervisor.log_of(settings, name))}")
         elif name in ended:
             say(f"{name}: {what} anew" + (f": {detail}" if detail else ""))
 

@@ -30,7 +30,7 @@ PARTS = ("kafka", "clickhouse", "milvus", "triton")
 
 POLL_SECONDS = 0.2
 PROGRESS_SECONDS = 5.0
-LOG_LINES_SHOWN = 15
+LOG_LINES_SHOWN = 30
 LOG_BYTES_KEPT = 32 * 1024 * 1024
 
 
@@ -120,9 +120,8 @@ def log_of(settings: Settings, name: str) -> Path:
     return settings.home / "logs" / f"{name}.log"
 
 
-def last_lines(settings: Settings, name: str) -> str:
-    """The end of its log, for people."""
-    log = log_of(settings, name)
+def last_lines(log: Path) -> str:
+    """The end of a log, for people."""
     lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:] if log.exists() else []
     return f"the end of {log}:\n" + "\n".join(f"    {line}" for line in lines)
 
@@ -201,10 +200,10 @@ def _wait_until_ready(settings: Settings, part: Part, running: Running, say: Say
     while not part.ready():
         now = time.monotonic()
         if not running.alive():
-            raise DiedAtStart(f"{part.name} died at start; {last_lines(settings, part.name)}")
+            raise DiedAtStart(f"{part.name} died at start; {last_lines(log_of(settings, part.name))}")
         if now - started > part.start_timeout:
             raise PartFailed(
-                f"{part.name} was not ready after {part.start_timeout:.0f} s; {last_lines(settings, part.name)}"
+                f"{part.name} was not ready after {part.start_timeout:.0f} s; {last_lines(log_of(settings, part.name))}"
             )
         if now - told > PROGRESS_SECONDS:
             told = now

@@ -181,7 +181,7 @@ app = PinStream(
     # Batches that go into the agents' queues at a time; before the next, Faust looks which are full.
     broker_max_poll_records=16,
     consumer_auto_offset_reset="earliest",
-    # Bytes that one fetch brings of a partition: 5 to 10 times as many when they are decompressed.
+    # Bytes that one fetch brings of a partition; JSON in lz4 is five times as many when it is decompressed.
     consumer_max_fetch_size=512 * 1024,
     # A partition is given up only after the batches in hand are stored, so that no two workers write one batch.
     stream_wait_empty=True,

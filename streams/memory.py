@@ -24,7 +24,7 @@ def give_back() -> None:
     """Let large arrays go back to the system when they are freed.
 
     glibc raises its threshold to the largest array that was ever freed (up to 32 MB) and puts all below it into heaps,
-    where what lives on keeps the holes beside it: 0.5 GB after 16 million events. Elsewhere this does nothing.
+    where what lives on keeps the holes beside it: 0.2 GB after 20 million events. Elsewhere this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

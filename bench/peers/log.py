@@ -17,7 +17,7 @@ from infra import kafka, supervisor
 from infra.part import Say
 from infra.ports import require_free
 from infra.process import remember
-from streams.cli.running import home_of_its_own, last_lines, link_installed
+from streams.cli.running import home_of_its_own, link_installed
 from streams.settings import Settings
 
 #: Kafka's own default for a production cluster is 3,000. Two workers that start together share the first assignment.
@@ -42,7 +42,7 @@ def broker(installed: Settings, say: Say) -> Generator[Settings]:
         deadline = time.monotonic() + part.start_timeout
         while not part.ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise click.ClickException(f"Kafka did not start; {last_lines(log)}")
+                raise click.ClickException(f"Kafka did not start; {supervisor.last_lines(log)}")
             time.sleep(0.2)
         say(f"kafka: ready at {part.address}")
         yield settings

@@ -13,10 +13,11 @@ from typing import Any
 import click
 import orjson
 
+from infra import supervisor
 from streams.cli.demo_counts import Counts, counts, events_counted
 from streams.cli.demo_story import Story
 from streams.cli.interrupt import stop_on_interrupt
-from streams.cli.running import EngineFailed, Worker, home_of_its_own, last_lines, running
+from streams.cli.running import EngineFailed, Worker, home_of_its_own, running
 from streams.recount import recount
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
@@ -179,7 +180,7 @@ def _wait(done: Any, wanted: int, what: str, worker: Worker, stop: threading.Eve
         if now - moved > STALLED_SECONDS:
             raise EngineFailed(
                 f"only {now_done:,} of {wanted:,} {what}, and none for {STALLED_SECONDS:.0f} s "
-                f"(the worker says: {worker.rung() or 'nothing'}); {last_lines(worker.log)}"
+                f"(the worker says: {worker.rung() or 'nothing'}); {supervisor.last_lines(worker.log)}"
             )
         if stop.wait(POLL_SECONDS):
             raise Stopped

@@ -34,7 +34,6 @@ Say = Callable[[str], None]
 OWN_FOLDERS = ("data", "logs", "run")
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
-LOG_LINES_SHOWN = 30
 
 
 class EngineFailed(Exception):
@@ -54,7 +53,7 @@ class Worker:
         """Raises EngineFailed when the worker has ended by itself."""
         status = self.process.poll()
         if status is not None:
-            raise EngineFailed(f"the worker ended with status {status}; {last_lines(self.log)}")
+            raise EngineFailed(f"the worker ended with status {status}; {supervisor.last_lines(self.log)}")
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON answer of the API. Raises OSError or HTTPException while it does not answer."""
@@ -161,12 +160,6 @@ def environment(settings: Settings) -> dict[str, str]:
     return {f"PINSTREAM_{each.name.upper()}": str(getattr(settings, each.name)) for each in fields(settings)}
 
 
-def last_lines(log: Path) -> str:
-    """The end of a log, for people."""
-    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:] if log.exists() else []
-    return f"the end of {log}:\n" + "\n".join(f"    {line}" for line in lines)
-
-
 def _wait_until_whole(worker: Worker) -> None:
     deadline = time.monotonic() + START_SECONDS
     while (rung := worker.rung()) != "whole":
@@ -174,7 +167,7 @@ def _wait_until_whole(worker: Worker) -> None:
         if time.monotonic() > deadline:
             found = rung or "no answer"
             raise EngineFailed(
-                f"the worker was not ready after {START_SECONDS:.0f} s ({found}); {last_lines(worker.log)}"
+                f"the worker was not ready after {START_SECONDS:.0f} s ({found}); {supervisor.last_lines(worker.log)}"
             )
         time.sleep(0.2)
 

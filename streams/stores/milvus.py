@@ -73,7 +73,6 @@ class MilvusVectors:
         self._account = {"token": settings.milvus_token, "db_name": settings.milvus_database}
         self._lite = self._uri.endswith(".db")
         self._client: AsyncMilvusClient | None = None
-        self._connected = False
         self._prepared = 0
         self.circuit = Circuit("milvus")
 
@@ -199,10 +198,8 @@ class MilvusVectors:
         """
         try:
             async with asyncio.timeout(seconds):
-                if not self._connected:
-                    await self._knock()
+                await self._knock()
                 yield self._client or self._connect(seconds)
-                self._connected = True
         except ParamError:
             raise
         except (MilvusException, grpc.RpcError, TimeoutError, OSError) as error:
@@ -213,11 +210,17 @@ class MilvusVectors:
 
     async def _knock(self) -> None:
         """Raises OSError where nobody listens: pymilvus (3.0.2) keeps what each first connection took that failed."""
-        if not self._lite:
+        if not (self._lite or self._is_connected()):
             address = urlsplit(self._uri)
             port = address.port or DEFAULT_PORTS.get(address.scheme)
             _, writer = await asyncio.open_connection(address.hostname, port)
             writer.close()
+
+    def _is_connected(self) -> bool:
+        try:
+            return self._client is not None and bool(self._client.get_server_type())
+        except MilvusException:
+            return False
 
     def _connect(self, seconds: float) -> AsyncMilvusClient:
         if self._lite:
