@@ -129,6 +129,9 @@ def grown(array: NDArray, length: int, fill: int = 0) -> NDArray:  # type: ignor
     """The array itself when it has ``length`` rows, else a copy with at least twice the rows, padded with ``fill``."""
     if len(array) >= length:
         return array
-    larger = np.full((max(length, 2 * len(array)), *array.shape[1:]), fill, array.dtype)
+    # Zeros are not written: the system gives memory to what is used, and half of what was just doubled is not.
+    larger = np.zeros((max(length, 2 * len(array)), *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
+    if fill:
+        larger[len(array) :] = fill
     return larger
