@@ -107,7 +107,7 @@ def _related(seeds, weights, max_boards, max_pins, keys, alive, links, board_hea
 
 
 class BoardGraph:
-    """Edges between boards and pins: 50–75 bytes an edge, and as much again for every pin and board.
+    """Edges between boards and pins: 30–50 bytes an edge, and as much again for every pin and board.
 
     Edges merge in any order. Lists run newest arrival first, which matters only where a bound of
     :meth:`related` cuts a board or a pin short, and where ``most_saved`` edges are held and the first to come go.

@@ -20,55 +20,56 @@ def first_slot(key, mask):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _intern(keys, dense, ids, size, wanted, out, start):  # type: ignore[no-untyped-def]
+def _intern(slots, ids, size, wanted, out, start):  # type: ignore[no-untyped-def]
     """Intern ``wanted[start:]`` until the table is half full; returns (size, where it stopped)."""
-    mask = len(keys) - 1
-    limit = len(keys) // 2
+    mask = len(slots) - 1
+    limit = len(slots) // 2
     for i in range(start, len(wanted)):
         key = wanted[i]
         slot = first_slot(key, mask)
-        while dense[slot] >= 0 and keys[slot] != key:
+        while slots[slot] >= 0 and ids[slots[slot]] != key:
             slot = (slot + 1) & mask
-        if dense[slot] < 0:
+        if slots[slot] < 0:
             if size >= limit:
                 return size, i
-            keys[slot] = key
-            dense[slot] = size
+            slots[slot] = size
             ids[size] = key
             size += 1
-        out[i] = dense[slot]
+        out[i] = slots[slot]
     return size, len(wanted)
 
 
 @njit(cache=True)
-def _lookup(keys, dense, wanted, out):  # type: ignore[no-untyped-def]
-    mask = len(keys) - 1
+def _lookup(slots, ids, wanted, out):  # type: ignore[no-untyped-def]
+    mask = len(slots) - 1
     for i in range(len(wanted)):
         key = wanted[i]
         slot = first_slot(key, mask)
-        while dense[slot] >= 0 and keys[slot] != key:
+        while slots[slot] >= 0 and ids[slots[slot]] != key:
             slot = (slot + 1) & mask
-        out[i] = dense[slot]
+        out[i] = slots[slot]
 
 
 @njit(cache=True)
-def _place(keys, dense, ids, size):  # type: ignore[no-untyped-def]
-    mask = len(keys) - 1
+def _place(slots, ids, size):  # type: ignore[no-untyped-def]
+    mask = len(slots) - 1
     for i in range(size):
         slot = first_slot(ids[i], mask)
-        while dense[slot] >= 0:
+        while slots[slot] >= 0:
             slot = (slot + 1) & mask
-        keys[slot] = ids[i]
-        dense[slot] = i
+        slots[slot] = i
 
 
 class IdIndex:
-    """Ids in order of first appearance; open addressing at most half full, 32–64 bytes an id."""
+    """Ids in order of first appearance; open addressing at most half full, 16–32 bytes an id.
+
+    A slot holds the dense number alone: the id itself is looked up by it, which costs no more than an array of keys
+    beside the slots, whose every read missed the processor's cache as well.
+    """
 
     def __init__(self, capacity: int = 512) -> None:
         slots = 1 << max(4, (2 * capacity - 1).bit_length())
-        self._keys = np.zeros(slots, np.int64)
-        self._dense = np.full(slots, -1, np.int32)
+        self._slots = np.full(slots, -1, np.int32)
         self._ids = np.zeros(slots // 2, np.int64)
         self._size = 0
 
@@ -82,7 +83,7 @@ class IdIndex:
 
     @property
     def nbytes(self) -> int:
-        return self._keys.nbytes + self._dense.nbytes + self._ids.nbytes
+        return self._slots.nbytes + self._ids.nbytes
 
     def intern(self, ids: Ints) -> Dense:
         """Dense numbers of ids (non-negative), new ones in order of appearance. ``(n,) -> (n,)``."""
@@ -90,7 +91,7 @@ class IdIndex:
         out = np.empty(len(wanted), np.int32)
         done = 0
         while True:
-            self._size, done = _intern(self._keys, self._dense, self._ids, self._size, wanted, out, done)
+            self._size, done = _intern(self._slots, self._ids, self._size, wanted, out, done)
             if done == len(wanted):
                 return out
             self._grow()
@@ -99,7 +100,7 @@ class IdIndex:
         """Dense numbers of ids, -1 where unknown. ``(n,) -> (n,)``."""
         wanted = np.ascontiguousarray(ids, np.int64)
         out = np.empty(len(wanted), np.int32)
-        _lookup(self._keys, self._dense, wanted, out)
+        _lookup(self._slots, self._ids, wanted, out)
         return out
 
     def find(self, key: int) -> int:
@@ -111,18 +112,16 @@ class IdIndex:
         dense = self.find(key)
         if dense >= 0:
             # A negative stand-in keeps the probe chain whole and can never be asked for.
-            self._keys[np.flatnonzero((self._keys == key) & (self._dense == dense))] = -dense - 1
             self._ids[dense] = -dense - 1
         return dense
 
     def _grow(self) -> None:
-        slots = 2 * len(self._keys)
-        self._keys = np.zeros(slots, np.int64)
-        self._dense = np.full(slots, -1, np.int32)
+        slots = 2 * len(self._slots)
+        self._slots = np.full(slots, -1, np.int32)
         ids = np.zeros(slots // 2, np.int64)
         ids[: self._size] = self._ids[: self._size]
         self._ids = ids
-        _place(self._keys, self._dense, self._ids, self._size)
+        _place(self._slots, self._ids, self._size)
 
 
 def grown(array: NDArray, length: int, fill: int = 0) -> NDArray:  # type: ignore[type-arg]
