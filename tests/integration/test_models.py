@@ -45,7 +45,7 @@ def photos() -> list[NDArray[np.uint8]]:
 
 async def test_versions(models: TritonModels) -> None:
     versions = await models.versions()
-    assert versions["detector"] == "1" and versions["encoder"] == "1"
+    assert versions["detector"] == "1" and versions["encoder"] == "2"
     asked = models._versions_at
     assert await models.versions(at_most_old=60) == versions and models._versions_at == asked, "no need to ask again"
     assert await models.versions() == versions and models._versions_at > asked
@@ -53,7 +53,7 @@ async def test_versions(models: TritonModels) -> None:
 
 async def test_vectors_are_unit_length_and_the_same_in_any_batch(models, photos) -> None:
     together = await models.encode(photos)
-    assert together.shape == (9, 1280) and together.dtype == np.float32
+    assert together.shape == (9, 256) and together.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     alone = np.concatenate([await models.encode([photo]) for photo in photos])
     np.testing.assert_allclose(alone, together, atol=1e-4)
@@ -143,7 +143,7 @@ async def test_a_server_that_is_gone_fails_fast_and_says_when_to_ask_again(trito
 async def test_a_model_that_does_not_exist_leaves_the_others_alone(models, photos, monkeypatch) -> None:
     with pytest.raises(StoreUnavailable, match="absent"):
         await models._model("absent")
-    assert (await models.encode(photos[:1])).shape == (1, 1280)
+    assert (await models.encode(photos[:1])).shape == (1, 256)
 
 
 # --- on real data

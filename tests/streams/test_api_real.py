@@ -82,7 +82,7 @@ async def client(engine: Engine, monkeypatch):
 
 def unit(angle: float) -> np.ndarray:
     """A vector at an angle (radians) in the dimension that the encoder has."""
-    vector = np.zeros(1280, np.float32)
+    vector = np.zeros(256, np.float32)
     vector[:2] = np.cos(angle), np.sin(angle)
     return vector
 

@@ -169,7 +169,7 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
     )
 
     (message,) = map(json.loads, said("pin.understood", 1))
-    assert (message["pin"], message["version"], message["encoder"], message["detector"]) == (pin, 10, "1", "1")
+    assert (message["pin"], message["version"], message["encoder"], message["detector"]) == (pin, 10, "2", "1")
     assert not message["deleted"] and message["annotations"][-1] == "trousers"
     labels = [found["label"] for found in message["objects"]]
     assert "person" in labels
@@ -178,7 +178,7 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
     assert [(row[0], row[1], row[2]) for row in stored] == [
         (found["object"], 10, found["label"]) for found in message["objects"]
     ]
-    assert await vector_row(engine, pin) == (10, "1", 1280)
+    assert await vector_row(engine, pin) == (10, "2", 256)
     assert await held(engine, "pins", pin) == {pin}
     assert await held(engine, "objects", *object_ids(pin)) == {found["object"] for found in message["objects"]}
     cached, found = engine.vector_cache.held(np.array([pin]))
@@ -195,7 +195,7 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
     current = {found["object"] for found in messages[0]["objects"]}
     assert await held(engine, "objects", *object_ids(pin)) == current
     assert {row[0] for row in await object_rows(engine, pin) if row[1] == 20} == current
-    assert await vector_row(engine, pin) == (20, "1", 1280)
+    assert await vector_row(engine, pin) == (20, "2", 256)
 
     # A deletion leaves tombstones and nothing to be found.
     assert await vision.handle(engine, batch(accepted(pin, 30, deleted=True))) == []

@@ -1,24 +1,20 @@
-"""Triton model ``encoder``: EfficientNet-lite0 turns images into vectors; alike images lie close.
+"""The unified embedding: EfficientNet-lite0 and one trained layer, as ``training/encoder.py`` writes it.
 
-In: ``IMAGES`` (n, 224, 224, 3) uint8 RGB. Out: ``VECTORS`` (n, 1280) float32, mean-pooled features, L2-normalised.
-Source: Tan and Le, EfficientNet, 2019; the lite variants by Liu, 2020.
+Source: Zhai et al., "Learning a unified embedding for visual search at Pinterest", KDD 2019; the trunk is Tan and Le,
+EfficientNet, 2019, in Liu's lite variant, 2020.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import triton_python_backend_utils as pb_utils
 from efficientnet_lite_pytorch import EfficientNet
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-#: What the network was trained on: (pixel - 127) / 128.
+#: What the trunk was trained on: (pixel - 127) / 128.
 PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0
 
 
@@ -36,8 +32,8 @@ def fold(block: nn.Module, convolution: str, normalisation: str) -> None:
     setattr(block, normalisation, nn.Identity())
 
 
-class Encoder:
-    """The network on one device."""
+class Trunk:
+    """The network up to its mean-pooled features, on one device."""
 
     def __init__(self, weights: Path, name: str, device: str) -> None:
         net = EfficientNet.from_name(name)
@@ -55,29 +51,29 @@ class Encoder:
         self.device = device
 
     @torch.inference_mode()
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """(n, 224, 224, 3) uint8 → (n, 1280) float32, L2-normalised."""
+    def __call__(self, images: np.ndarray) -> Tensor:
+        """(n, 224, 224, 3) uint8 RGB → (n, 1280) float32."""
         pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)  # channels-last already
         features = self.net.extract_features(((pixels.float() - PIXEL_MEAN) / PIXEL_SCALE).to(self.dtype))
-        return nn.functional.normalize(features.float().mean((2, 3)), dim=1).cpu().numpy()
+        return features.float().mean((2, 3))
 
 
-class TritonPythonModel:
-    """What Triton's Python backend calls."""
+class Head(nn.Module):
+    """(n, features) → (n, width), L2-normalised: each feature vector is normalised on its own, then one linear layer."""
 
-    def initialize(self, args: dict[str, str]) -> None:
-        config: dict[str, Any] = json.loads(args["model_config"])
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # the other half is the detector's
-        device = f"cuda:{args['model_instance_device_id']}" if args["model_instance_kind"] == "GPU" else "cpu"
-        name = config["parameters"]["weights"]["string_value"]
-        self.encoder = Encoder(Path(os.environ["PINSTREAM_WEIGHTS"]), name, device)
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, width)
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """All requests that waited together go through the network at once."""
-        images = [pb_utils.get_input_tensor_by_name(request, "IMAGES").as_numpy() for request in requests]
-        vectors = self.encoder(np.concatenate(images))
-        ends = np.cumsum([len(batch) for batch in images])[:-1]
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor("VECTORS", np.ascontiguousarray(part))])
-            for part in np.split(vectors, ends)
-        ]
+    def forward(self, features: Tensor) -> Tensor:
+        alike = nn.functional.layer_norm(features, features.shape[-1:])
+        return nn.functional.normalize(self.linear(alike), dim=-1)
+
+    @classmethod
+    def load(cls, path: Path) -> Head:
+        """The head in an npz file with ``matrix`` (width, features) and ``bias`` (width,)."""
+        with np.load(path) as stored:
+            matrix, bias = (torch.from_numpy(stored[name].astype(np.float32)) for name in ("matrix", "bias"))
+        head = cls(matrix.shape[1], matrix.shape[0])
+        head.load_state_dict({"linear.weight": matrix, "linear.bias": bias})
+        return head.eval().requires_grad_(False)

@@ -1,0 +1,39 @@
+"""Triton model ``encoder``: the unified embedding turns images into vectors; alike images lie close.
+
+In: ``IMAGES`` (n, 224, 224, 3) uint8 RGB. Out: ``VECTORS`` (n, 256) float32, L2-normalised.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import triton_python_backend_utils as pb_utils
+from network import Head, Trunk
+
+
+class TritonPythonModel:
+    """What Triton's Python backend calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        config: dict[str, Any] = json.loads(args["model_config"])
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # the other half is the detector's
+        device = f"cuda:{args['model_instance_device_id']}" if args["model_instance_kind"] == "GPU" else "cpu"
+        name = config["parameters"]["weights"]["string_value"]
+        self.trunk = Trunk(Path(os.environ["PINSTREAM_WEIGHTS"]), name, device)
+        self.head = Head.load(Path(__file__).parent / "head.npz").to(device)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """All requests that waited together go through the network at once."""
+        images = [pb_utils.get_input_tensor_by_name(request, "IMAGES").as_numpy() for request in requests]
+        with torch.inference_mode():
+            vectors = self.head(self.trunk(np.concatenate(images))).cpu().numpy()
+        ends = np.cumsum([len(batch) for batch in images])[:-1]
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("VECTORS", np.ascontiguousarray(part))])
+            for part in np.split(vectors, ends)
+        ]
