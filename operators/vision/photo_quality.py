@@ -9,7 +9,7 @@ perceptual blur metric", ICIP 2002.
 Light is the lesser of two: how bright the photo is on the whole, and how bright its brightest places are. A photo of
 something black is dark on the whole but has bright places; one taken with too little light has neither.
 
-The constants were chosen on the training split of real photos; ``docs/lens.md`` has what they do on others.
+The constants were chosen on the training split of real photos; ``docs/lens.md`` has what they do elsewhere.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST_EDGE = 0.03
 BLURRED_BELOW, STEEPNESS_SCALE = 0.44, 0.05
 #: Below this mean of luma, or of its bright end, a photo is dark; and how fast light rises about it.
 DARK_BELOW, DULL_BELOW, LIGHT_SCALE = 0.30, 0.62, 0.05
-#: The quantile of luma that is the bright end: not the last one, which a lamp may be.
+#: The quantile of luma that is the bright end, not the very last one, which may be a lamp.
 BRIGHT_END = 0.99
 #: Rec. 709 weights of red, green and blue.
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -43,7 +43,7 @@ class PhotoQuality(NamedTuple):
     """How good a photo is, each number in 0 … 1; a flag is set where its number is below ½.
 
     Attributes:
-        sharpness: of its strongest edges; 0 where it has none, as nothing in it is sharp then.
+        sharpness: of its strongest edges; next to 0 where it has none, as nothing in it is sharp then.
         light: how well lit. Too much light is not judged.
         quality: their product: a photo must be both.
         blurred, dark: whether it is.
@@ -74,7 +74,7 @@ def steepness(luma: NDArray[np.float32]) -> float:
 
 
 def lightness(luma: NDArray[np.float32]) -> float:
-    """How well lit ``(h, w)`` luma in 0 … 1 is, from 0 to 1."""
+    """How well lit a picture of ``(h, w)`` luma in 0 … 1 is, in 0 … 1."""
     place = int(BRIGHT_END * (luma.size - 1))
     bright = float(np.partition(luma, place, axis=None)[place])
     mean = float(luma.mean(dtype=np.float64))
