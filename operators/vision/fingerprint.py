@@ -54,7 +54,7 @@ def distances(left: Fingerprints, right: Fingerprints) -> NDArray[np.int64]:
 
 
 def _bits(square: NDArray[np.float32]) -> Fingerprints:
-    waves = dctn(square)
+    waves: NDArray[np.float32] = np.asarray(dctn(square))
     # The mean is always positive and says nothing: the next frequency along the diagonal takes its place.
     waves[0, 0] = waves[FREQUENCIES, FREQUENCIES]
     return np.packbits(waves[:FREQUENCIES, :FREQUENCIES] > 0).view(np.uint64)
@@ -62,8 +62,8 @@ def _bits(square: NDArray[np.float32]) -> Fingerprints:
 
 def _shrunk(bright: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """``(height, width)`` without a ``share`` on each side, as ``(SIDE, SIDE)`` means over equal areas."""
-    rows, columns = (_areas(extent, share) for extent in bright.shape)
-    return rows @ bright @ columns.T
+    height, width = bright.shape
+    return np.asarray(_areas(height, share) @ bright @ _areas(width, share).T, np.float32)
 
 
 def _areas(extent: int, share: float) -> NDArray[np.float32]:
