@@ -152,6 +152,8 @@ async def _labels(events: EventStore, rarity: float) -> tuple[dict[str, int], ND
 async def _objects(events: EventStore, ids: NDArray[np.int64]) -> dict[int, tuple[str, float, int]]:
     """Object → label, confidence, pin."""
     wanted: list[Any] = np.unique(ids[ids > 0]).tolist()
+    if not wanted:
+        return {}
     rows = await events.query(
         "SELECT object, label, confidence, pin FROM objects FINAL WHERE object IN {ids:Array(Int64)} AND label != ''",
         {"ids": wanted},
