@@ -2,7 +2,8 @@
 
 Pins whose pictures' fingerprints are near each other form a group, and so do pins near to those (connected
 components). The canonical pin is the group's earliest. What is held does not depend on the order in which pins came
-and went: after any adding and removing it is what adding the remaining ones in any order gives.
+and went, as long as there is room: after any adding and removing it is what adding the remaining ones in any order
+gives.
 """
 
 from __future__ import annotations

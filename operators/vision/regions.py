@@ -33,10 +33,8 @@ def regions(boxes: Boxes, overlap: float = OVERLAP, most: int = MOST_REGIONS) ->
 
     ``boxes`` ``(n, 4)`` in any order; time grows with n³, so give it hundreds.
     """
-    # By where they lie, so that equal overlaps are joined in the same order whatever came first.
-    ordered = boxes[np.lexsort(boxes.T)]
-    means, first, counts = np.unique(ordered, axis=0, return_index=True, return_counts=True)
-    means, counts = means[np.argsort(first)].astype(np.float64), counts[np.argsort(first)].astype(np.int64)
+    # Sorted by where they lie, so that equal overlaps are joined in the same order whatever came first.
+    means, counts = np.unique(np.asarray(boxes, np.float64), axis=0, return_counts=True)
     shared = overlaps(means, means)
     np.fill_diagonal(shared, -1.0)
     while len(means) > 1:

@@ -1,7 +1,7 @@
 """Weak labels: what a crop shows, by a vote of the annotations of its nearest neighbours.
 
 ``label = argmax_c Σ_{n ∈ kNN} s(crop, n) · conf(n, c) · idf(c)``, kept when it wins by more than a margin: how
-Pinterest made training data for its detector from what people crop (Jing et al., "Visual Discovery at Pinterest",
+Pinterest made training data for its detector from what people crop (Zhai et al., "Visual Discovery at Pinterest",
 WWW 2017, names neighbours and annotations; the formula is ours).
 """
 
