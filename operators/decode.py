@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from operators.batch import Decoded, Engagement, Ints, Records, Reject
 from operators.columns import columns_of, engagement_of
 from operators.domain import domain_of
-from operators.events import ENGAGEMENT_TOPICS, VERSION, Event, PinEvent, PinnerEvent
+from operators.events import ENGAGEMENT_TOPICS, VERSION, CropEvent, Event, PinEvent, PinnerEvent
 from operators.fields import FIELDS, IDS, TABLES, TIME, WORDS, V
 from operators.identity import MAX_ID, stable_id
 from operators.parsing import MAX_BYTES, is_ahead, parse
@@ -103,7 +103,7 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def decode_events(records: Records) -> Decoded[list[tuple[int, int, Event]]]:
-    """Decode records of ``pins`` or ``pinners`` to ``(offset, logged, event)`` in offset order.
+    """Decode records of ``pins``, ``pinners`` or ``crops`` to ``(offset, logged, event)`` in offset order.
 
     Every id in an event is an integer, ``event_id`` included; a pin's ``domain`` is filled in from its link.
 
@@ -118,7 +118,7 @@ def decode_events(records: Records) -> Decoded[list[tuple[int, int, Event]]]:
 
 
 def _with_integer_ids(event: Event) -> Event:
-    public = PinEvent if isinstance(event, PinEvent) else PinnerEvent
+    public = next(each for each in (PinEvent, PinnerEvent, CropEvent) if isinstance(event, each))
     fields: dict[str, Any] = msgspec.structs.asdict(event)
     for name in ("event_id", "pin", "pinner", "board"):
         if fields.get(name) is not None:

@@ -29,6 +29,7 @@ MAX_VERSION = 2**31 - 1
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)] | Annotated[str, Meta(min_length=1)]
 Milliseconds = Annotated[int, Meta(ge=EARLIEST, le=LATEST)]
 Position = Annotated[int, Meta(ge=0, le=MAX_POSITION)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Kind(IntEnum):
@@ -124,6 +125,15 @@ class PinnerEvent(Event, kw_only=True, gc=False):
     pinners: list[Id] = []
 
 
+class CropEvent(Event, kw_only=True, gc=False):
+    """A pinner cut something out of a pin's image, to search for what looks like it."""
+
+    pinner: Id
+    pin: Id
+    #: Left, top, right and bottom, as fractions of the image's width and height.
+    box: tuple[Fraction, Fraction, Fraction, Fraction]
+
+
 #: Topic → the event that it carries.
 EVENTS: dict[str, type[Event]] = {
     "pins": PinEvent,
@@ -131,5 +141,6 @@ EVENTS: dict[str, type[Event]] = {
     "clicks": ClickEvent,
     "impressions": ImpressionEvent,
     "pinners": PinnerEvent,
+    "crops": CropEvent,
 }
 ENGAGEMENT_TOPICS = ("saves", "clicks", "impressions")

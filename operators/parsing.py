@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints, Records, Reject
-from operators.events import EVENTS, VERSION, Event, PinnerEvent
+from operators.events import EVENTS, VERSION, CropEvent, Event, PinnerEvent
 from operators.rejection import Reason, Warned
 
 #: How far, in milliseconds, an event's time may be after the broker's time for it.
@@ -27,6 +27,7 @@ MAX_BYTES = {
     "pins": 16 << 20,
     "pins.accepted": 16 << 20,
     "pinners": 1 << 20,
+    "crops": 64 << 10,
     "saves": 64 << 10,
     "clicks": 64 << 10,
     "impressions": 64 << 10,
@@ -133,12 +134,11 @@ def _check(
     for i in np.flatnonzero(wrong).tolist():
         detail = f"{(time[i] - logged[i]) / 3_600_000:.1f} hours after the broker received it"
         rejects.append(_set_aside(records, int(kept[i]), Reason.TIME_IN_FUTURE, detail))
-    if topic == "pinners":
+    if topic in ("pinners", "crops"):
         for i, event in enumerate(events):
-            if isinstance(event, PinnerEvent) and event.type in ("followed", "unfollowed") and not event.pinners:
+            if found := _contradiction(event):
                 if not wrong[i]:
-                    detail = f"`{event.type}` without `pinners`"
-                    rejects.append(_set_aside(records, int(kept[i]), Reason.MISSING_FIELD, detail))
+                    rejects.append(_set_aside(records, int(kept[i]), *found))
                 wrong[i] = True
     if wrong.any():
         kept = kept[~wrong]
@@ -146,6 +146,17 @@ def _check(
     if events and max(map(attrgetter("v"), events)) > VERSION:
         warnings[Warned.NEWER_VERSION] += sum(event.v > VERSION for event in events)
     return events, kept
+
+
+def _contradiction(event: Event) -> tuple[Reason, str] | None:
+    """What is wrong between the fields of one event."""
+    if isinstance(event, PinnerEvent) and event.type in ("followed", "unfollowed") and not event.pinners:
+        return Reason.MISSING_FIELD, f"`{event.type}` without `pinners`"
+    if isinstance(event, CropEvent):
+        left, top, right, bottom = event.box
+        if not (left < right and top < bottom):
+            return Reason.BAD_BOX, f"nothing is between {left:g} and {right:g} across, {top:g} and {bottom:g} down"
+    return None
 
 
 def _set_aside(records: Records, index: int, reason: Reason, detail: str) -> Reject:
@@ -183,11 +194,15 @@ def _bad_position(_: str) -> Reason:
     return Reason.BAD_POSITION
 
 
+def _bad_box(_: str) -> Reason:
+    return Reason.BAD_BOX
+
+
 def _bad_id(_: str) -> Reason:
     return Reason.BAD_ID
 
 
-_OUT_OF_RANGE: dict[str, Callable[[str], Reason]] = {"time": _bad_time, "position": _bad_position}
+_OUT_OF_RANGE: dict[str, Callable[[str], Reason]] = {"time": _bad_time, "position": _bad_position, "box": _bad_box}
 
 
 def _is_utf8(value: bytes) -> bool:

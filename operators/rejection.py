@@ -21,6 +21,7 @@ class Reason(StrEnum):
     BAD_ID = "bad_id"
     BAD_VERSION = "bad_version"
     BAD_POSITION = "bad_position"
+    BAD_BOX = "bad_box"
     UNKNOWN_TYPE = "unknown_type"
     UNKNOWN_SURFACE = "unknown_surface"
     TIME_TOO_OLD = "time_too_old"
@@ -56,6 +57,7 @@ SENTENCES: dict[Reason | Warned, str] = {
     Reason.BAD_ID: "An id is empty, or an integer outside 1 … 2^63-1.",
     Reason.BAD_VERSION: "`v` is not a positive 32-bit integer.",
     Reason.BAD_POSITION: "`position` is outside 0 … 32767.",
+    Reason.BAD_BOX: "`box` is not left, top, right and bottom in fractions 0 … 1, with left < right and top < bottom.",
     Reason.UNKNOWN_TYPE: "`type` is none of those that the topic carries.",
     Reason.UNKNOWN_SURFACE: "`surface` is none of those known.",
     Reason.TIME_TOO_OLD: "`time` is before 2005-01-01; is it in seconds instead of milliseconds?",

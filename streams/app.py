@@ -20,7 +20,7 @@ from mode import Service
 from operators.batch import Records
 from operators.events import ENGAGEMENT_TOPICS
 from streams import opening
-from streams.agents import catalogue, engagement, feeds, pinners, vision
+from streams.agents import catalogue, crops, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
 from streams.engine import Engine
 from streams.instance import hold_name
@@ -64,6 +64,7 @@ READINGS = {
     # Understanding takes a tenth of a second a pin: short batches, so that a crash repeats little.
     "pins.accepted": Reading(_see, most=32, waiting=1024),
     "pinners": Reading(pinners.handle, most=5_000),
+    "crops": Reading(crops.handle, most=5_000),
 }
 
 

@@ -27,6 +27,7 @@ _STATEMENTS = (
     "ALTER TABLE signals_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_owner DELETE WHERE owner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE crops DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE slates DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE follows DELETE WHERE follower = {pinner} OR followed = {pinner} SETTINGS mutations_sync = 1",
 )

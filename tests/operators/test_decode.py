@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from operators.batch import ENGAGEMENT_COLUMNS, Records, Source
 from operators.decode import decode_engagement, decode_events
 from operators.domain import domain_of
-from operators.events import Kind, PinEvent, PinnerEvent, Surface
+from operators.events import ENGAGEMENT_TOPICS, Kind, PinEvent, PinnerEvent, Surface
 from operators.identity import MAX_ID, stable_id
 from operators.parsing import MAX_BYTES
 from operators.rejection import Reason, Warned
@@ -32,7 +32,8 @@ PIN = {
     "link": "https://a.example/x",
 }
 PINNER = {"type": "followed", "time": TIME, "pinner": 11, "pinners": [15, "someone"]}
-VALID = {"saves": SAVE, "clicks": CLICK, "impressions": IMPRESSION, "pins": PIN, "pinners": PINNER}
+CROP = {"time": TIME, "pinner": 11, "pin": 12, "box": [0.1, 0.2, 0.6, 1]}
+VALID = {"saves": SAVE, "clicks": CLICK, "impressions": IMPRESSION, "pins": PIN, "pinners": PINNER, "crops": CROP}
 
 
 def records(topic: str, values: list[bytes | None], first: int = 100) -> Records:
@@ -47,7 +48,7 @@ def message(event: dict[str, Any], **changes: Any) -> bytes:
 def places(topic: str, values: list[bytes | None]) -> tuple[list[int], list[int]]:
     """Offsets of the good and of the rejected."""
     batch = records(topic, values)
-    if topic in ("pins", "pinners"):
+    if topic not in ENGAGEMENT_TOPICS:
         decoded = decode_events(batch)
         good = [offset for offset, _, _ in decoded.good]
     else:
@@ -143,6 +144,14 @@ BAD: list[tuple[str, bytes | None, Reason]] = [
     ("saves", message(SAVE, pin=""), Reason.BAD_ID),
     ("saves", message(SAVE, event_id=0), Reason.BAD_ID),
     ("pinners", message(PINNER, pinners=[1, 0]), Reason.BAD_ID),
+    ("crops", message(CROP, box=[0.6, 0.2, 0.1, 1]), Reason.BAD_BOX),
+    ("crops", message(CROP, box=[0.1, 0.2, 0.1, 1]), Reason.BAD_BOX),
+    ("crops", message(CROP, box=[0.1, 0.2, 0.6, 1.01]), Reason.BAD_BOX),
+    ("crops", message(CROP, box=[-0.1, 0.2, 0.6, 1]), Reason.BAD_BOX),
+    ("crops", message(CROP, box=[0.1, 0.2, 0.6]), Reason.BAD_BOX),
+    ("crops", message(CROP, box=[0.1, 0.2, 0.6, "1"]), Reason.WRONG_TYPE),
+    ("crops", message(CROP, box=[0.6, 0, 0.1, 1], time=LOGGED + 25 * 3_600_000), Reason.TIME_IN_FUTURE),
+    ("crops", b'{"time": %d, "pinner": 1, "pin": 2}' % TIME, Reason.MISSING_FIELD),
     ("saves", message(SAVE, v=0), Reason.BAD_VERSION),
     ("saves", message(SAVE, v="2"), Reason.BAD_VERSION),
     ("saves", message(SAVE, v=2**40), Reason.BAD_VERSION),
@@ -164,7 +173,7 @@ BAD: list[tuple[str, bytes | None, Reason]] = [
 def test_a_bad_record_is_set_aside_by_offset_with_its_reason(topic: str, bad: bytes | None, reason: Reason) -> None:
     good = message(VALID[topic])
     batch = records(topic, [good, bad, good])
-    decoded = decode_events(batch) if topic in ("pins", "pinners") else decode_engagement(batch)
+    decoded = decode_events(batch) if topic not in ENGAGEMENT_TOPICS else decode_engagement(batch)
     assert len(decoded.good) == 2
     (reject,) = decoded.rejects
     assert (reject.offset, reject.reason, reject.value, reject.logged) == (101, reason, bad, LOGGED)
