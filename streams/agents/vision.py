@@ -82,7 +82,7 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
 
         async def look() -> list[Understanding]:
             with metrics.store("triton", "understand"):
-                return await understand(engine.models, pins, images)
+                return await understand(engine.models, pins, images, engine.settings.object_windows)
 
         understood = await persist("understanding pins", look, metrics)
     with metrics.batch_step(topic, "stores"):
