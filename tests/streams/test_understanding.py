@@ -209,6 +209,23 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
 
 
 @pytest.mark.real
+async def test_windows_are_found_beside_objects_and_go_with_their_pin(engine: Engine) -> None:
+    pin, plain = 715_001, 715_002
+    await vision.handle(engine, batch(accepted(pin, 1, inline(PERSON)), accepted(plain, 1, inline(HAT))))
+    places = range(understanding.MOST_OBJECTS, understanding.MOST_OBJECTS + understanding.MOST_SIDE**2)
+    slots = [combined_id("object", pin, place) for place in places]
+    kept = await held(engine, "objects", *slots)
+    assert kept and kept <= set(slots[: engine.settings.object_windows**2])
+    assert {row[2] for row in await object_rows(engine, pin)}.isdisjoint({""}), "windows are in Milvus alone"
+    vectors = await engine.vectors.fetch("objects", np.array(sorted(kept)))
+    near = await engine.vectors.search("objects", np.stack([*vectors.values()]), 1, fields=("pin", "label", "right"))
+    assert near.ids[:, 0].tolist() == list(vectors) and set(near.fields["pin"][:, 0].tolist()) == {pin}
+    assert set(near.fields["label"][:, 0].tolist()) == {""} and (near.fields["right"] > 0).all()
+    await vision.handle(engine, batch(accepted(pin, 2, deleted=True)))
+    assert not await held(engine, "objects", *slots)
+
+
+@pytest.mark.real
 async def test_bad_pins_are_set_aside_and_their_neighbours_are_understood(engine: Engine, said: Any) -> None:
     photo = (PHOTOS / OTHER_PERSON).read_bytes()
     pins = [
