@@ -12,6 +12,7 @@ from time import perf_counter
 
 import msgspec
 
+from operators.vision.blender import SOURCES as BLENDED
 from operators.vision.blender import Blend, Seen, blend, blend_ratios
 from operators.vision.colours import to_rgb
 from streams.engine import Engine
@@ -114,7 +115,7 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
     began = perf_counter()
     query, models, remembered = await recall.understood(cut(pixels, box))
     after_looking = perf_counter()
-    found, failed = await _asked(engine, query, pinner, n)
+    found = await _asked(engine, query, pinner, n)
     after_asking = perf_counter()
     mix = _mixed(query, found)
     order = blend({name: [hit.scene for hit in hits] for name, hits in found.items()}, mix.ratios, n)
@@ -140,7 +141,7 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
         ratios=mix.ratios,
         reasons=mix.reasons,
         hits=hits,
-        degraded=sorted({*failed, *query.left_out}),
+        degraded=sorted({*BLENDED} - {*found} | {*query.left_out}),
         models=models,
         milliseconds={
             "understand": round((after_looking - began) * 1000, 3),
@@ -151,10 +152,8 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
     )
 
 
-async def _asked(
-    engine: Engine, query: Query, pinner: int, n: int
-) -> tuple[dict[str, list[ObjectHit]], dict[str, StoreUnavailable]]:
-    """What each source found, and why others did not. Raises StoreUnavailable when none could be asked."""
+async def _asked(engine: Engine, query: Query, pinner: int, n: int) -> dict[str, list[ObjectHit]]:
+    """What each source that could be asked found. Raises StoreUnavailable when none could."""
 
     async def ask(source: Source) -> list[ObjectHit] | StoreUnavailable:
         try:
@@ -164,10 +163,10 @@ async def _asked(
             return gone
 
     answers = dict(zip(SOURCES, await asyncio.gather(*map(ask, SOURCES.values())), strict=True))
-    failed = {name: answer for name, answer in answers.items() if isinstance(answer, StoreUnavailable)}
-    if len(failed) == len(answers):
-        raise next(iter(failed.values()))
-    return {name: answer for name, answer in answers.items() if isinstance(answer, list)}, failed
+    found = {name: answer for name, answer in answers.items() if isinstance(answer, list)}
+    if not found:
+        raise next(answer for answer in answers.values() if isinstance(answer, StoreUnavailable))
+    return found
 
 
 def _mixed(query: Query, found: Mapping[str, list[ObjectHit]]) -> Blend:

@@ -63,6 +63,11 @@ class Query:
         return [one for one in self.objects if one.label]
 
     @property
+    def phrases(self) -> dict[str, float]:
+        """What was seen, in words: label → the largest confidence that it is there."""
+        return {one.label: one.confidence for one in sorted(self.seen, key=lambda one: one.confidence)}
+
+    @property
     def category(self) -> tuple[str, float]:
         """The label that most of the photo and of the detector's confidence speak for, and how sure it is."""
         if not self.seen:

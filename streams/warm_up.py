@@ -16,6 +16,8 @@ from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
+from operators.vision.colours import salient_palette
+from operators.vision.photo_quality import photo_quality
 from streams.feed_schedule import FeedSchedule
 from streams.slate_sources import best_of
 from streams.state import HotState
@@ -26,7 +28,7 @@ _SAVE = {"pinner": 3, "board": 4, "time": _TIME}
 
 
 def warm_up() -> None:
-    """Fold two pins and two saves into a state that is thrown away, and ask it all that a slate asks."""
+    """Fold two pins and two saves into a state that is thrown away, ask it what a slate asks, and look at a photo."""
     state = HotState()
     pins = decode_events(_records("pins", [_PIN | {"pin": pin} for pin in (11, 12)])).good
     state.apply_pins([(offset, event) for offset, _, event in pins if isinstance(event, PinEvent)])
@@ -56,6 +58,8 @@ def warm_up() -> None:
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
+    for look in (salient_palette, photo_quality):
+        look(np.zeros((8, 8, 3), np.uint8))
 
 
 def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:
