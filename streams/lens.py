@@ -117,7 +117,7 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
     after_looking = perf_counter()
     found = await _asked(engine, query, pinner, n)
     after_asking = perf_counter()
-    mix = _mixed(query, found)
+    mix = _mixed(query, area(box), found)
     order = blend({name: [hit.scene for hit in hits] for name, hits in found.items()}, mix.ratios, n)
     of_source = {name: {hit.scene: hit for hit in hits} for name, hits in found.items()}
     hits = [_shown(of_source[source][pin], source, query) for pin, source in order]
@@ -169,11 +169,12 @@ async def _asked(engine: Engine, query: Query, pinner: int, n: int) -> dict[str,
     return found
 
 
-def _mixed(query: Query, found: Mapping[str, list[ObjectHit]]) -> Blend:
+def _mixed(query: Query, looked_at: float, found: Mapping[str, list[ObjectHit]]) -> Blend:
+    """Ratios of the sources that answered; ``looked_at`` is the share of the picture that shares are of."""
     category, sure = query.category
     seen = Seen(
         tuple(one.confidence for one in query.seen),
-        tuple(area(one.box) for one in query.seen),
+        tuple(area(one.box) / looked_at for one in query.seen),
         query.quality.quality,
         category,
         sure,

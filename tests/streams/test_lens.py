@@ -111,6 +111,10 @@ async def test_a_box_is_what_is_searched_for(engine: Engine):
     best = next(hit for hit in found.hits if hit.source == "objects")
     assert best.pin in (2, 3) and best.similarity == pytest.approx(1, abs=1e-3)
     assert all(one.box[0] >= 0.5 for one in found.objects), "boxes are of the whole picture"
+    cut_out = await asked(engine, picture(RED, BLUE)[:, 30:])
+    assert found.ratios == pytest.approx(cut_out.ratios) and [each.pin for each in found.hits] == [
+        each.pin for each in cut_out.hits
+    ]
 
 
 async def test_labels_and_pins_that_are_left_out(engine: Engine):
