@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 from PIL import Image, ImageDraw, ImageFont
 
 from streams.cli.ask import ask
@@ -67,13 +68,12 @@ def write_sheet(
 ) -> None:
     """Draw a sheet into ``path``: ``query`` is a picture or its reference, ``hits`` are pin, box and caption.
 
-    Pictures of pins are loaded from where the pins refer to, by this process; needs a running worker to say where.
+    Pictures of pins are loaded by this process from where the pins refer to, as the running worker says.
 
     Raises:
-        click.ClickException: no worker answers.
         OSError, ValueError: the file cannot be written, or its name ends like no picture's.
     """
-    references = [str(ask("pins", str(pin))["image"]) for pin, _, _ in hits]
+    references = [_reference(pin) for pin, _, _ in hits]
     asked = [*references, *([query] if isinstance(query, str) else [])]
     pictures = [_or_none(each) for each in asyncio.run(load_images(Settings.load(), asked))]
     itself = pictures.pop() if isinstance(query, str) else query
@@ -81,6 +81,13 @@ def write_sheet(
         Tile(pixels, box, (f"pin {pin}", caption)) for (pin, box, caption), pixels in zip(hits, pictures, strict=True)
     ]
     sheet(itself, marks, palette, tiles).save(path)
+
+
+def _reference(pin: int) -> str | None:
+    try:
+        return str(ask("pins", str(pin))["image"])
+    except click.ClickException:  # it was deleted a moment ago
+        return None
 
 
 def _or_none(loaded: Pixels | ImageRejected | None) -> Pixels | None:
