@@ -65,7 +65,7 @@ async def nearest_objects(
         StoreUnavailable: Milvus is gone or too slow.
     """
     # As JSON, a label is quoted as Milvus reads it.
-    where = f"label in {json.dumps(sorted(labels))}" if labels else ""
+    where = f"label in {json.dumps(sorted(labels), ensure_ascii=False)}" if labels else ""
     try:
         async with asyncio.timeout(SEARCH_SECONDS):
             near = await engine.vectors.search("objects", vectors, k, where, ("pin", "label", "confidence", *EDGES))
