@@ -85,7 +85,7 @@ def _luma(pixels: Pixels) -> NDArray[np.float32]:
     # A whole number of pixels for one, as areas of mixed sizes would be of mixed sharpness.
     shrink = max(1, round(max(pixels.shape) / SIDE))
     small = area_means(pixels, *(max(1, side // shrink) for side in pixels.shape[:2]))
-    return small @ (LUMA / 255)
+    return (small @ LUMA) / np.float32(255)
 
 
 def _squash(value: float, middle: float, scale: float) -> float:
