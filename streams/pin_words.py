@@ -50,12 +50,14 @@ async def load(texts: PinTexts, catalogue: Catalogue, events: EventStore) -> Non
     parts = 1 + int(counted["n"][0]) // PINS_AT_ONCE
     for part in range(parts):
         rows = await events.query(
-            f"SELECT {COLUMNS} FROM pin_annotations FINAL WHERE pin % {parts} = {part} AND notEmpty(words)"
+            f"SELECT {COLUMNS} FROM pin_annotations FINAL WHERE pin % {parts} = {part}"
+            " AND notEmpty(words) ORDER BY pin, stage"
         )
         if rows:
-            current, stage = _current(catalogue, rows), rows["stage"]
-            texts.load_own(*_ragged(rows, np.flatnonzero(current & (stage == Stage.OWN))))
-            texts.put_seen(*_ragged(rows, np.flatnonzero(current & (stage == Stage.SEEN)))[:3])
+            pins, ends, words, fields = _ragged(rows, np.flatnonzero(_current(catalogue, rows)))
+            # Stage 2 follows stage 1 of the same pin: the words of both are one text.
+            last = np.append(pins[1:] != pins[:-1], True)[: len(pins)]
+            texts.load(pins[last], ends[last], words, fields)
 
 
 def _current(catalogue: Catalogue, rows: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -8,14 +8,17 @@ agree on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from operators.annotations.dictionary import Dictionary
+from operators.annotations.dictionary import Dictionary, Floats
 from operators.annotations.spans import WEIGHTS, Weights, worth
 from operators.annotations.words import Text, phrase_of, stands_alone
 
+#: Power of the cosine: of vectors that are all much alike, only the nearest should speak.
+SHARPNESS = 8
 #: Annotations of one pin.
 MOST = 16
 
@@ -45,6 +48,11 @@ def said_by_text(text: Text, dictionary: Dictionary, weights: Weights = WEIGHTS)
     return {phrase: 1.0 - doubt for phrase, doubt in doubts.items()}
 
 
+def closeness(cosines: NDArray[np.floating[Any]]) -> Floats:
+    """How much the word of pins that look alike counts, by cosine: any shape, 0 … 1. Only what is close counts much."""
+    return np.maximum(0.0, np.asarray(cosines, np.float64)) ** SHARPNESS
+
+
 def votes(neighbours: Iterable[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
     """What neighbours agree on, 0 … 1: the mean of their confidences, each weighted by its similarity (0 … 1)."""
     total, found = 0.0, dict[str, float]()
@@ -56,12 +64,14 @@ def votes(neighbours: Iterable[tuple[float, Mapping[str, float]]]) -> dict[str, 
     return {phrase: points / total for phrase, points in found.items()} if total else {}
 
 
-def annotate(
-    own: Mapping[str, float], voted: Mapping[str, float] | None = None, weights: Weights = WEIGHTS
-) -> list[Annotation]:
-    """A pin's annotations, surest first (equal ones by phrase): its own phrases, and what its neighbours say."""
+def annotate(own: Mapping[str, float], voted: Iterable[tuple[float, Mapping[str, float]]] = ()) -> list[Annotation]:
+    """A pin's annotations, surest first (equal ones by phrase): its own phrases, and what neighbours say.
+
+    ``voted`` has what each kind of neighbours is worth, and its :func:`votes`.
+    """
     joined = dict(own)
-    for phrase, vote in (voted or {}).items():
-        joined[phrase] = 1.0 - (1.0 - joined.get(phrase, 0.0)) * (1.0 - weights.neighbours * vote)
+    for worth_, vote in voted:
+        for phrase, share in vote.items():
+            joined[phrase] = 1.0 - (1.0 - joined.get(phrase, 0.0)) * (1.0 - worth_ * share)
     rounded = ((phrase, round(confidence, 6)) for phrase, confidence in joined.items())
     return [Annotation(*each) for each in sorted(rounded, key=lambda each: (-each[1], each[0]))[:MOST]]

@@ -40,13 +40,16 @@ class PinTexts:
         for pin, seen, of in _each(pins, ends, words, np.full(len(words), Field.SEEN, np.uint8)):
             before, where = self.index.words_of(pin)
             mine = where != Field.SEEN
+            if np.array_equal(before[~mine], seen):
+                continue
             joined = np.concatenate([before[mine], seen])
             self.index.put(np.array([pin]), np.array([len(joined)]), joined, np.concatenate([where[mine], of]))
 
-    def load_own(self, pins: Ints, ends: Ints, words: Ints, fields: FieldNumbers) -> None:
-        """:meth:`put_own` for many pins that have no words yet, each once."""
+    def load(self, pins: Ints, ends: Ints, words: Ints, fields: FieldNumbers) -> None:
+        """Both for many pins that have no words yet, each once: of each its own words, then what was seen."""
         self.index.put(pins, ends, words, fields)
-        self.dictionary.add_many(words, ends)
+        own = fields != Field.SEEN
+        self.dictionary.add_many(words[own], np.concatenate([[0], np.cumsum(own)])[ends])
 
     def drop(self, pins: Ints) -> None:
         """Forget pins, e.g. deleted ones. ``(n,)``."""

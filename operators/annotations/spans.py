@@ -17,9 +17,10 @@ class Weights:
     """Chosen on validation data (``tests/quality/test_annotations.py``); docs/annotations.md has what was tried."""
 
     #: What a phrase in each field is worth, in the order of :class:`operators.annotations.words.Field`.
-    fields: tuple[float, ...] = (0.9, 0.35, 0.4, 0.4, 0.5)
-    #: What neighbours are worth that agree fully.
-    neighbours: float = 0.6
+    fields: tuple[float, ...] = (0.9, 0.25, 0.2, 0.25, 0.5)
+    #: What pins that look alike, and pins of the same boards, are worth when they agree fully.
+    alike: float = 0.9
+    mates: float = 0.15
     #: Power of the rarity: 0 takes frequent phrases for as telling as rare ones.
     rarity: float = 0.25
     #: What is left of a phrase that is part of a longer one.

@@ -27,7 +27,7 @@ FieldNumbers = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Bm25:
-    """Chosen on the validation half of ``tests/quality/test_text_search.py``."""
+    """Chosen on the validation half of ``tests/quality/test_annotations.py``."""
 
     #: How soon a word that is repeated says no more; how much long texts lose, 0 … 1.
     slope: float = 1.2

@@ -111,8 +111,9 @@ def pin_text(title: str, description: str = "", link: str = "", board: str = "")
 
 
 def seen_text(phrases: Iterable[str]) -> Text:
-    """The words of phrases that are not in the pin's own text."""
-    return joined((Field.SEEN, words(phrase)) for phrase in islice(phrases, MOST_WORDS[Field.SEEN]))
+    """The words of phrases that are not in the pin's own text; they begin with a break, as they stand behind it."""
+    text = joined((Field.SEEN, words(phrase)) for phrase in islice(phrases, MOST_WORDS[Field.SEEN]))
+    return Text([BREAK, *text.words], [int(Field.SEEN), *text.fields]) if text.words else text
 
 
 def joined(parts: Iterable[tuple[int, Iterable[str]]]) -> Text:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from operators.events import EVENTS
-from streams.api import events, feed, health, pins, related, stats
+from streams.api import events, feed, health, pin_annotations, pins, related, search, stats
 from streams.api.answers import known
 from streams.api.problems import ProblemDocument
 from streams.engine import Engine
@@ -47,11 +47,19 @@ _HOURS = _query(
 _N_FEED = _query("n", "Pins in the slate.", type="integer", minimum=1, maximum=feed.MOST, default=feed.N)
 _N_RELATED = _query("n", "Related pins.", type="integer", minimum=1, maximum=related.MOST, default=related.N)
 _SOURCES = _query("sources", "Comma-separated subset of " + ", ".join(related.SOURCES) + ".", type="string")
+_Q = _query("q", "Words to look for.", type="string", minLength=1, maxLength=search.LONGEST) | {"required": True}
+_N_SEARCH = _query("n", "Pins.", type="integer", minimum=1, maximum=search.MOST, default=search.N)
+_PINNER = _query("pinner", "In the order of this pinner's taste.", type="string", minLength=1)
 
 OPERATIONS = (
     Operation("/v1/feed/{pinner}", "A slate built now, with why each pin is in it.", feed.Feed, (_N_FEED,), (503,)),
     Operation("/v1/pins/{pin}", "A pin: facts, objects and counts.", pins.Pin, (), (404, 410, 503)),
     Operation("/v1/pins/{pin}/related", "Pins like it.", related.Related, (_N_RELATED, _SOURCES), (404, 410, 503)),
+    Operation(
+        "/v1/pins/{pin}/annotations", "Phrases and interests that say what it is about.", pin_annotations.Annotations,
+        (), (404, 410, 503),
+    ),
+    Operation("/v1/search", "Pins by words.", search.Search, (_Q, _N_SEARCH, _PINNER)),
     Operation("/v1/stats/pins/{pin}", "Counts and quality of a pin.", stats.PinStats, (_HOURS,), (503,)),
     Operation("/v1/stats/pinners/{pinner}", "Counts and quality of a pinner.", stats.PinnerStats, (_HOURS,), (503,)),
     Operation("/v1/stats/domains/{domain}", "Counts and quality of a domain.", stats.DomainStats, (_HOURS,), (503,)),

@@ -8,7 +8,7 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from streams.api import events, feed, health, metrics, openapi, pins, related, security, stats
+from streams.api import events, feed, health, metrics, openapi, pin_annotations, pins, related, search, security, stats
 from streams.api.connections import IDLE_SECONDS, Listener
 from streams.api.problems import TIMEOUT, Handler, problems
 from streams.engine import Engine
@@ -31,7 +31,7 @@ class _NotOurFault(logging.Filter):
 _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.addFilter(_NotOurFault())
 
-CAPABILITIES = (feed, pins, related, stats, events, health, metrics, openapi)
+CAPABILITIES = (feed, pins, pin_annotations, related, search, stats, events, health, metrics, openapi)
 
 
 @web.middleware

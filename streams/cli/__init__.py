@@ -20,6 +20,8 @@ COMMANDS = {
     "convert": "Turn public data sets into event files.",
     "feed": "Show a pinner's slate.",
     "related": "Show pins related to a pin.",
+    "annotations": "Show what a pin is about.",
+    "search": "Find pins by words.",
     "stats": "Show the numbers of a pin, pinner or domain.",
     "dead-letters": "Look at records that could not be used, and send them back.",
     "verify": "Recount every aggregate from the raw events.",

@@ -52,7 +52,7 @@ def test_fields_are_bounded_and_parted() -> None:
     assert text.words[-4:] == ["soft", BREAK, "living", "room"]
     assert text.fields[-2:] == [Field.BOARD, Field.BOARD]
     assert set(seen_text(["dining table", "vase"]).fields) == {Field.SEEN}
-    assert seen_text(["dining table", "vase"]).words == ["dining", "table", BREAK, "vase"]
+    assert seen_text(["dining table", "vase"]).words == [BREAK, "dining", "table", BREAK, "vase"]
 
 
 @given(st.text(max_size=80))

@@ -111,7 +111,7 @@ CONFIDENCE = st.dictionaries(st.sampled_from("abcd"), st.floats(0, 1), max_size=
 def test_neighbours_only_add_and_stay_within_bounds(own: dict[str, float], neighbours: list) -> None:
     voted = votes(neighbours)
     assert all(0 <= vote <= 1 + 1e-9 for vote in voted.values())
-    joined = dict(annotate(own, voted))
+    joined = dict(annotate(own, [(0.6, voted)]))
     assert all(0 <= confidence <= 1 for confidence in joined.values())
     for phrase, confidence in own.items():
         assert joined[phrase] >= round(confidence, 6) - 1e-6
