@@ -21,6 +21,7 @@ from streams.lens_objects import ObjectHit, nearest_pins, scenes
 from streams.lens_photo import Box, cut
 from streams.lens_query import Query, QueryObject, area
 from streams.lens_recall import Recall
+from streams.lens_text import text
 from streams.stores.protocols import StoreUnavailable
 
 #: Pins that each source proposes for one in the answer, as some are found by several.
@@ -99,7 +100,7 @@ async def objects(engine: Engine, query: Query, _pinner: int, k: int) -> list[Ob
     return [scene.hit for scene in await scenes(engine, query.vectors, query.weights, k)]
 
 
-SOURCES: Mapping[str, Source] = {"visual": visual, "objects": objects}
+SOURCES: Mapping[str, Source] = {"visual": visual, "objects": objects, "text": text}
 
 
 async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner: int, n: int) -> Lens:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from operators.annotations.confidence import said_by_text
+from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
@@ -52,6 +55,11 @@ def warm_up() -> None:
     state.recent.has_saved(3, ids)
     state.catalogue.pins_of(1, 1)
     state.catalogue.facts(ids)
+    state.take_words(_words())
+    said_by_text(pin_text("warm up"), state.texts.dictionary)
+    state.texts.index.search([(np.array([1, 2]), 1.0)], 1)
+    state.texts.load(*(np.array(column) for column in ([13], [2], [1, 2])), np.zeros(2, np.uint8))
+    state.texts.drop(one)
     merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
     best_of(ids, np.ones(2, np.float32), 1, without=one)
     FeedSchedule().due(ids, ids, ids, 0.0)
@@ -60,6 +68,12 @@ def warm_up() -> None:
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
     for look in (salient_palette, photo_quality):
         look(np.zeros((8, 8, 3), np.uint8))
+
+
+def _words() -> dict[str, list[Any]]:
+    """Rows of ``pin_annotations`` for the two pins."""
+    versions = [_TIME] * 2
+    return {"pin": [11, 12], "stage": [1, 1], "version": versions, "words": [[1, 2], [2]], "fields": [[0, 0], [0]]}
 
 
 def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from operators.events import EVENTS
-from streams.api import events, feed, health, lens, looks, pins, related, stats
+from streams.api import events, feed, health, lens, looks, pin_annotations, pins, related, search, stats
 from streams.api.answers import known
 from streams.api.problems import ProblemDocument
 from streams.engine import Engine
@@ -51,8 +51,10 @@ _N_LENS = _query("n", "Pins in the answer.", type="integer", minimum=1, maximum=
 _N_EACH = _query("n", "Pins for each object.", type="integer", minimum=1, maximum=looks.MOST_EACH, default=looks.N_EACH)
 _BOX = _query("box", "left,top,right,bottom: fractions of the picture's width and height.", type="string")
 _OBJECT = _query("object", "One object of the pin, counted from 0.", type="integer", minimum=0)
-_PINNER = _query("pinner", "Who asks: words are searched by their taste.", type="string")
 _SOURCES = _query("sources", "Comma-separated subset of " + ", ".join(related.SOURCES) + ".", type="string")
+_Q = _query("q", "Words to look for.", type="string", minLength=1, maxLength=search.LONGEST) | {"required": True}
+_N_SEARCH = _query("n", "Pins.", type="integer", minimum=1, maximum=search.MOST, default=search.N)
+_PINNER = _query("pinner", "In the order of this pinner's taste.", type="string", minLength=1)
 
 OPERATIONS = (
     Operation("/v1/feed/{pinner}", "A slate built now, with why each pin is in it.", feed.Feed, (_N_FEED,), (503,)),
@@ -75,6 +77,11 @@ OPERATIONS = (
         "/v1/lens", "A photo in, pins out. The parameters are for a photo sent as it is.", lens.Lens,
         (_N_LENS, _BOX, _PINNER), (408, 413, 415, 422, 503), "post", takes=lens.LensRequest,
     ),
+    Operation(
+        "/v1/pins/{pin}/annotations", "Phrases and interests that say what it is about.", pin_annotations.Annotations,
+        (), (404, 410, 503),
+    ),
+    Operation("/v1/search", "Pins by words.", search.Search, (_Q, _N_SEARCH, _PINNER)),
     Operation("/v1/stats/pins/{pin}", "Counts and quality of a pin.", stats.PinStats, (_HOURS,), (503,)),
     Operation("/v1/stats/pinners/{pinner}", "Counts and quality of a pinner.", stats.PinnerStats, (_HOURS,), (503,)),
     Operation("/v1/stats/domains/{domain}", "Counts and quality of a domain.", stats.DomainStats, (_HOURS,), (503,)),

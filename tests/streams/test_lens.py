@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from operators.accepted import AcceptedPin
+from operators.annotations.words import word_id
 from streams.engine import Engine
 from streams.images.rejection import ImageRejected
 from streams.lens import look
@@ -19,6 +20,7 @@ from streams.lens_photo import WHOLE
 from streams.lens_pins import PinObject
 from streams.lens_recall import Recall
 from streams.opening import close_engine
+from streams.pin_words import Stage, take
 from streams.stores.milvus import MilvusVectors
 from streams.stores.protocols import Detection, StoreUnavailable
 from streams.understanding import SeenObject, Understanding, _record_vectors
@@ -156,10 +158,14 @@ async def test_a_full_memory_forgets_the_oldest(engine: Engine):
     assert eyes.encoded > 0  # type: ignore[attr-defined]
 
 
-async def test_without_milvus_nothing_can_be_found(engine: Engine):
+async def test_without_milvus_words_alone_answer(engine: Engine):
+    there = engine.vectors
     engine.vectors = MilvusVectors(replace(engine.settings, milvus=f"http://127.0.0.1:{free_port()}"))
+    found = await asked(engine, picture(RED, GREEN))
+    assert found.degraded == ["objects", "visual"] and found.ratios == {"visual": 0, "objects": 0, "text": 1}
     with pytest.raises(StoreUnavailable, match="milvus"):
-        await asked(engine, picture(RED, GREEN))
+        await nearest_objects(engine, np.ones((1, 3), np.float32), 5)
+    engine.vectors = there
 
 
 async def test_what_the_encoder_refuses_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch):
@@ -170,3 +176,14 @@ async def test_what_the_encoder_refuses_is_told(engine: Engine, monkeypatch: pyt
     monkeypatch.setattr(engine.models, "encode", refuse)
     with pytest.raises(ImageRejected, match="refuses"):
         await asked(engine, picture(RED, GREEN))
+
+
+async def test_words_for_what_is_seen_find_pins_that_have_no_picture(engine: Engine):
+    remember(engine.state, "pins", pin(6), pin(7))
+    said = {"pin": [6, 7], "stage": [Stage.OWN] * 2, "version": engine.state.catalogue.versions(np.array([6, 7]))}
+    words = [np.array([word_id("vase")]), np.array([word_id("vase")])]
+    take(engine.state.texts, engine.state.catalogue, said | {"words": words, "fields": [np.zeros(1, np.uint8)] * 2})
+    remember(engine.state, "pins", pin(7, type="deleted", time=NOW))
+    found = await asked(engine, picture(RED, GREEN))
+    assert [(hit.pin, hit.box, hit.query) for hit in found.hits if hit.source == "text"] == [(6, WHOLE, None)]
+    assert found.ratios["text"] > 0 and found.degraded == []
