@@ -13,6 +13,7 @@ class AcceptedPin(msgspec.Struct, kw_only=True, gc=False):
     deleted: bool = False
     pinner: int = 0
     board: int = 0
+    board_name: str = ""
     title: str = ""
     description: str = ""
     link: str = ""

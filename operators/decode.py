@@ -131,4 +131,6 @@ def _with_integer_ids(event: Event) -> Event:
         # Defaults are left out of the JSON, so that a field added later changes no id.
         said = public.__name__.encode() + msgspec.json.encode(public(**fields))
         fields["event_id"] = (xxhash.xxh3_64_intdigest(said) & MAX_ID) or 1
+    if isinstance(event, PinEvent) and not event.board_name and isinstance(event.board, str):
+        fields["board_name"] = event.board
     return public(**fields)

@@ -74,6 +74,8 @@ class PinEvent(Event, kw_only=True, gc=False):
     pin: Id
     pinner: Id | None = None
     board: Id | None = None
+    #: Its words help to say what the pin is about; a ``board`` that is text is its own name when this is left out.
+    board_name: str = ""
     #: ``file:///…``, ``http(s)://…`` or ``data:image/…;base64,…``.
     image: str | None = None
     title: str = ""

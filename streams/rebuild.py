@@ -17,6 +17,7 @@ from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
 from streams.latest_event import FIELDS, unpack
+from streams.pin_words import load
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
@@ -38,6 +39,7 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     latest = await _latest_rows(events)
     state.now = await _latest(events, latest)
     await _catalogue(state, events)
+    await load(state.texts, state.catalogue, events)
     await _follows(state, events)
     await _sums(state, events)
     await _trending(state, events)

@@ -56,6 +56,10 @@ class Settings:
     #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
     stop_seconds: float = 20.0
 
+    #: Pictures in which something was detected are also cut into so many windows a side for object search, 0 (none) to
+    #: 4. Each window is one encoding and one vector more; ``docs/lens.md`` says what that finds.
+    object_windows: int = 3
+
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
     image_folders: str = "examples"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.annotations.pin_texts import PinTexts
 from operators.batch import Engagement, Ints
 from operators.board_graph import BoardGraph, Origin
 from operators.catalogue import Catalogue
@@ -17,6 +19,7 @@ from operators.identity import stable_id
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
 from operators.trending import Trending
+from streams.pin_words import take
 from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
 
@@ -26,6 +29,7 @@ class HotState:
 
     def __init__(self) -> None:
         self.catalogue = Catalogue()
+        self.texts = PinTexts()
         self.follows = Follows()
         self.quality = Quality()
         self.board_graph = BoardGraph()
@@ -68,6 +72,10 @@ class HotState:
         self._settle(pins, before)
         return accepted
 
+    def take_words(self, rows: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+        """Take rows of ``pin_annotations``: what text search finds pins by. Those of older versions have no effect."""
+        take(self.texts, self.catalogue, rows)
+
     def apply_pinner(self, event: PinnerEvent) -> None:
         """Take a follow, an unfollow or an erasure, with integer ids; other types change nothing here."""
         if event.type in ("followed", "unfollowed"):
@@ -91,6 +99,7 @@ class HotState:
         self.recent.erase(pinner)
         self.board_graph.remove(pins)
         self.trending.remove(pins)
+        self.texts.drop(pins)
         return pins
 
     async def load(self, events: EventStore) -> None:
@@ -107,6 +116,7 @@ class HotState:
         self.board_graph.add(pins[~gone], boards[~gone], Origin.HOME)
         self.board_graph.remove(pins[gone])
         self.trending.remove(pins[gone])
+        self.texts.drop(pins[gone])
 
 
 def domain_id(domain: str) -> int:

@@ -17,6 +17,7 @@ from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
 from streams.engine import Engine
+from streams.pin_words import COLUMNS
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
@@ -115,6 +116,7 @@ async def look_up(engine: Engine, pins: Iterable[int]) -> None:
     if asked := ", ".join(map(str, pins)):
         # IN takes the primary key where has() would read the whole table.
         await _take_pins(engine, f"pin IN ({asked})")
+        await _take_words(engine, f"pin IN ({asked})")
 
 
 async def _take_pins(engine: Engine, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -124,6 +126,12 @@ async def _take_pins(engine: Engine, condition: str, parameters: Mapping[str, An
         engine.state.apply_pins(
             [(-1, _event(*row)) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
         )
+
+
+async def _take_words(engine: Engine, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
+    rows = await engine.events.query(f"SELECT {COLUMNS} FROM pin_annotations WHERE {condition}", parameters)
+    if rows:
+        engine.state.take_words(rows)
 
 
 class Tail:
@@ -151,7 +159,8 @@ class Tail:
             self._since = began - OVERLAP_MS
 
     async def _pins(self) -> None:
-        await _take_pins(self._engine, "inserted > {since:Int64}", {"since": self._since})
+        for take in (_take_pins, _take_words):  # words count when their pin is known
+            await take(self._engine, "inserted > {since:Int64}", {"since": self._since})
 
     async def _follows(self) -> None:
         rows = await self._engine.events.query(

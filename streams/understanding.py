@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from operators.accepted import AcceptedPin
 from operators.identity import combined_id
 from operators.rejection import Reason
+from operators.vision.windows import windows
 from streams.engine import Engine
 from streams.images.fitting import Pixels, crop
 from streams.images.rejection import ImageRejected
@@ -24,6 +25,8 @@ Vector = NDArray[np.float32]
 #: MOST_OBJECTS may only grow: an update deletes the objects of an earlier version by their place among these.
 LEAST_CONFIDENCE = 0.3
 MOST_OBJECTS = 8
+#: Windows a side (``operators/vision/windows.py``); their places come after those of objects, and may only grow, too.
+MOST_SIDE = 4
 #: Around an object this share of its size is kept: its surroundings help to tell what it is.
 CROP_PADDING = 0.05
 #: Pins that go through the models together. Several such groups at once keep both models busy.
@@ -31,7 +34,7 @@ GROUP = 8
 
 
 class SeenObject(NamedTuple):
-    """An object of a pin; its id is stable for the pin and its rank in confidence."""
+    """An object of a pin, its id stable for the pin and its rank in confidence; or a window, without a label."""
 
     object: int
     detection: Detection
@@ -45,13 +48,17 @@ class Understanding:
     pin: AcceptedPin
     vector: Vector | None = None
     objects: list[SeenObject] = field(default_factory=list)
+    #: Parts of the picture that object search finds, too; they are in Milvus alone.
+    windows: list[SeenObject] = field(default_factory=list)
     rejected: ImageRejected | None = None
 
 
 async def understand(
-    models: Models, pins: Sequence[AcceptedPin], images: Sequence[Pixels | ImageRejected | None]
+    models: Models, pins: Sequence[AcceptedPin], images: Sequence[Pixels | ImageRejected | None], side: int = 0
 ) -> list[Understanding]:
     """Detect and encode; the outcome of each pin, in order. ``images`` is as ``load_images`` gives it.
+
+    Where something was detected, the picture is also cut into ``side`` × ``side`` windows (:data:`MOST_SIDE`).
 
     Raises:
         StoreUnavailable: a model is gone; the same call may be repeated.
@@ -62,39 +69,46 @@ async def understand(
     ]
     there = [(at, image) for at, image in enumerate(images) if isinstance(image, np.ndarray)]
     groups = [there[start : start + GROUP] for start in range(0, len(there), GROUP)]
-    looked = await asyncio.gather(*(_look(models, pins, group) for group in groups))
+    looked = await asyncio.gather(*(_look(models, pins, group, side) for group in groups))
     for group, answers in zip(groups, looked, strict=True):
         for (at, _), answer in zip(group, answers, strict=True):
             outcomes[at] = answer
     return outcomes
 
 
-async def _look(models: Models, pins: Sequence[AcceptedPin], group: list[tuple[int, Pixels]]) -> list[Understanding]:
+async def _look(
+    models: Models, pins: Sequence[AcceptedPin], group: list[tuple[int, Pixels]], side: int
+) -> list[Understanding]:
     images = [image for _, image in group]
     detections = [
         [detection for detection in found if detection.confidence >= LEAST_CONFIDENCE][:MOST_OBJECTS]
         for found in await models.detect(images)
     ]
-    crops = [
-        crop(image, detection, CROP_PADDING)
-        for image, found in zip(images, detections, strict=True)
-        for detection in found
-    ]
+    # Nothing detected: a product alone, or a pattern; its parts are no scene.
+    grids = [windows(min(side, MOST_SIDE), [one.box for one in found]) if found else {} for found in detections]
+    crops: list[Pixels] = []
+    for image, found, grid in zip(images, detections, grids, strict=True):
+        crops += [crop(image, detection, CROP_PADDING) for detection in found]
+        crops += [crop(image, Detection("", 0.0, box), 0.0) for box in grid.values()]
     vectors = await models.encode([*images, *crops])
     of_crops = iter(vectors[len(images) :])
     outcomes: list[Understanding] = []
-    for (at, _), whole, found in zip(group, vectors[: len(images)], detections, strict=True):
+    for (at, _), whole, found, grid in zip(group, vectors[: len(images)], detections, grids, strict=True):
         pin = pins[at]
         objects = [
             SeenObject(combined_id("object", pin.pin, index), detection, next(of_crops))
             for index, detection in enumerate(found)
         ]
+        parts = [
+            SeenObject(combined_id("object", pin.pin, MOST_OBJECTS + place), Detection("", 0.0, box), next(of_crops))
+            for place, box in grid.items()
+        ]
         if not whole.size or np.isnan(whole).any():
             refused = ImageRejected(Reason.IMAGE_UNREADABLE, "the encoder refuses it")
             outcomes.append(Understanding(pin, rejected=refused))
         else:
-            seen = [one for one in objects if not np.isnan(one.vector).any()]
-            outcomes.append(Understanding(pin, whole, seen))
+            seen, cut = ([one for one in some if not np.isnan(one.vector).any()] for some in (objects, parts))
+            outcomes.append(Understanding(pin, whole, seen, cut))
     return outcomes
 
 
@@ -121,23 +135,25 @@ async def _record_vectors(vectors: VectorStore, understandings: Sequence[Underst
     if blind:
         await vectors.delete("pins", _ids(blind))
     # By id, as ids follow from the pin: finding them by pin would wait for Milvus to catch up with itself.
-    kept = {found.object for one in seen for found in one.objects}
-    slots = (combined_id("object", one.pin.pin, index) for one in understandings for index in range(MOST_OBJECTS))
+    kept = {found.object for one in seen for found in (*one.objects, *one.windows)}
+    places = range(MOST_OBJECTS + MOST_SIDE**2)
+    slots = (combined_id("object", one.pin.pin, index) for one in understandings for index in places)
     await vectors.delete("objects", np.array([slot for slot in slots if slot not in kept], np.int64))
     if not seen:
         return
     whole = np.array([one.vector for one in seen], np.float32)
     await vectors.prepare(whole.shape[1])
     await vectors.upsert("pins", _ids(seen), whole, {"version": _versions(seen)})
-    rows = _object_rows(seen)
+    found = [(one.pin, each) for one in seen for each in (*one.objects, *one.windows)]
+    rows = _object_rows(found)
     if kept:
         ids = np.array(rows.pop("object"), np.int64)
-        crops = np.array([found.vector for one in seen for found in one.objects], np.float32)
+        crops = np.array([each.vector for _, each in found], np.float32)
         await vectors.upsert("objects", ids, crops, {name: np.array(values) for name, values in rows.items()})
 
 
 async def _record_rows(events: EventStore, understandings: Sequence[Understanding], encoder: str) -> None:
-    rows = _object_rows(understandings)
+    rows = _object_rows([(one.pin, found) for one in understandings for found in one.objects])
     gone = await _tombstones(events, [one.pin for one in understandings if one.pin.deleted])
     rows = {name: values + gone[name] for name, values in rows.items()}
     if rows["object"]:
@@ -152,17 +168,16 @@ async def _record_rows(events: EventStore, understandings: Sequence[Understandin
     await events.insert("pin_vectors", columns)
 
 
-def _object_rows(understandings: Sequence[Understanding]) -> dict[str, list[object]]:
-    found = [(one.pin, found.object, found.detection) for one in understandings for found in one.objects]
+def _object_rows(found: Sequence[tuple[AcceptedPin, SeenObject]]) -> dict[str, list[object]]:
     rows: dict[str, list[object]] = {
-        "object": [id_ for _, id_, _ in found],
-        "pin": [pin.pin for pin, _, _ in found],
-        "version": [pin.version for pin, _, _ in found],
-        "label": [seen.label for _, _, seen in found],
-        "confidence": [seen.confidence for _, _, seen in found],
+        "object": [seen.object for _, seen in found],
+        "pin": [pin.pin for pin, _ in found],
+        "version": [pin.version for pin, _ in found],
+        "label": [seen.detection.label for _, seen in found],
+        "confidence": [seen.detection.confidence for _, seen in found],
     }
     for edge, name in enumerate(("left", "top", "right", "bottom")):
-        rows[name] = [seen.box[edge] for _, _, seen in found]
+        rows[name] = [seen.detection.box[edge] for _, seen in found]
     return rows
 
 

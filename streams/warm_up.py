@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from operators.annotations.confidence import said_by_text
+from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
+from operators.vision.colours import salient_palette
+from operators.vision.photo_quality import photo_quality
 from streams.feed_schedule import FeedSchedule
 from streams.slate_sources import best_of
 from streams.state import HotState
@@ -26,7 +31,7 @@ _SAVE = {"pinner": 3, "board": 4, "time": _TIME}
 
 
 def warm_up() -> None:
-    """Fold two pins and two saves into a state that is thrown away, and ask it all that a slate asks."""
+    """Fold two pins and two saves into a state that is thrown away, ask it what a slate asks, and look at a photo."""
     state = HotState()
     pins = decode_events(_records("pins", [_PIN | {"pin": pin} for pin in (11, 12)])).good
     state.apply_pins([(offset, event) for offset, _, event in pins if isinstance(event, PinEvent)])
@@ -50,12 +55,25 @@ def warm_up() -> None:
     state.recent.has_saved(3, ids)
     state.catalogue.pins_of(1, 1)
     state.catalogue.facts(ids)
+    state.take_words(_words())
+    said_by_text(pin_text("warm up"), state.texts.dictionary)
+    state.texts.index.search([(np.array([1, 2]), 1.0)], 1)
+    state.texts.load(*(np.array(column) for column in ([13], [2], [1, 2])), np.zeros(2, np.uint8))
+    state.texts.drop(one)
     merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
     best_of(ids, np.ones(2, np.float32), 1, without=one)
     FeedSchedule().due(ids, ids, ids, 0.0)
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
+    for look in (salient_palette, photo_quality):
+        look(np.zeros((8, 8, 3), np.uint8))
+
+
+def _words() -> dict[str, list[Any]]:
+    """Rows of ``pin_annotations`` for the two pins."""
+    versions = [_TIME] * 2
+    return {"pin": [11, 12], "stage": [1, 1], "version": versions, "words": [[1, 2], [2]], "fields": [[0, 0], [0]]}
 
 
 def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:

@@ -12,6 +12,7 @@ from operators.batch import Records, Reject
 from operators.decode import decode_events
 from operators.events import PinEvent
 from operators.rejection import Reason
+from streams.annotating import columns, describe
 from streams.commit import send_dead_letters
 from streams.engine import Engine
 from streams.persist import persist
@@ -46,6 +47,10 @@ async def handle(engine: Engine, records: Records) -> None:
         with metrics.batch_step("pins", "clickhouse"):
             rows = _rows(accepted)
             await persist("writing pins", partial(engine.events.insert, "pins", rows, token=source.name), metrics)
+        with metrics.batch_step("pins", "annotations"):
+            said = columns(await describe(engine, accepted))
+            insert = partial(engine.events.insert, "pin_annotations", said, token=source.name)
+            await persist("writing annotations", insert, metrics)
         for pin in accepted:
             engine.outputs.send(ACCEPTED, pin.pin, msgspec.json.encode(pin))
         await persist("handing pins to vision", engine.outputs.flush, metrics)
@@ -65,6 +70,7 @@ def _accepted(engine: Engine, events: list[PinEvent]) -> list[AcceptedPin]:
             deleted=event.type == "deleted",
             pinner=int(event.pinner or 0),
             board=int(event.board or 0),
+            board_name=event.board_name,
             title=event.title,
             description=event.description,
             link=event.link,

@@ -10,10 +10,12 @@ import msgspec
 import numpy as np
 
 from operators.accepted import AcceptedPin
+from operators.annotations.confidence import Annotation
 from operators.batch import Records, Reject
 from operators.identity import MAX_ID
 from operators.rejection import Reason
-from operators.understood import UnderstoodObject, UnderstoodPin, annotate
+from operators.understood import UnderstoodObject, UnderstoodPin
+from streams.annotating import look_around
 from streams.commit import send_dead_letters
 from streams.engine import Engine
 from streams.images.load import load_images
@@ -82,15 +84,19 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
 
         async def look() -> list[Understanding]:
             with metrics.store("triton", "understand"):
-                return await understand(engine.models, pins, images)
+                return await understand(engine.models, pins, images, engine.settings.object_windows)
 
         understood = await persist("understanding pins", look, metrics)
     with metrics.batch_step(topic, "stores"):
         await persist("recording pins", partial(record, engine, understood, versions["encoder"]), metrics)
+    with metrics.batch_step(topic, "annotations"):
+        living = [one for one in understood if not one.pin.deleted]
+        said = await persist("annotating pins", partial(look_around, engine, living), metrics)
     now = int(time.time() * 1000)
     for one in understood:
         if one.rejected is None:
-            engine.outputs.send(UNDERSTOOD, one.pin.pin, msgspec.json.encode(_message(one, versions, now)))
+            message = _message(one, said.get(one.pin.pin, []), versions, now)
+            engine.outputs.send(UNDERSTOOD, one.pin.pin, msgspec.json.encode(message))
     await persist("announcing pins", engine.outputs.flush, metrics)
     metrics.understood(sum(one.vector is not None for one in understood), sum(len(one.objects) for one in understood))
     return understood
@@ -136,7 +142,7 @@ def _reject(records: Records, row: int, reason: Reason, detail: str) -> Reject:
     return Reject(int(records.offsets[row]), reason, detail, records.value(row), int(records.logged[row]))
 
 
-def _message(one: Understanding, versions: dict[str, str], now: int) -> UnderstoodPin:
+def _message(one: Understanding, said: Sequence[Annotation], versions: dict[str, str], now: int) -> UnderstoodPin:
     objects = [
         UnderstoodObject(
             object=seen.object, label=seen.detection.label, confidence=seen.detection.confidence, box=seen.detection.box
@@ -148,7 +154,8 @@ def _message(one: Understanding, versions: dict[str, str], now: int) -> Understo
         version=one.pin.version,
         deleted=one.pin.deleted,
         objects=objects,
-        annotations=[] if one.pin.deleted else annotate((seen.label for seen in objects), one.pin.title),
+        annotations=[each.phrase for each in said],
+        confidences=[each.confidence for each in said],
         encoder=versions["encoder"],
         detector=versions["detector"],
         time=now,

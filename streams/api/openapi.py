@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from operators.events import EVENTS
-from streams.api import events, feed, health, pins, related, stats
+from streams.api import events, feed, health, lens, looks, pin_annotations, pins, related, search, stats
 from streams.api.answers import known
 from streams.api.problems import ProblemDocument
 from streams.engine import Engine
@@ -34,6 +34,7 @@ class Operation:
     problems: tuple[int, ...] = ()
     method: str = "get"
     status: int = 200
+    takes: type[msgspec.Struct] | None = None
 
 
 _HOURS = _query(
@@ -46,12 +47,41 @@ _HOURS = _query(
 )
 _N_FEED = _query("n", "Pins in the slate.", type="integer", minimum=1, maximum=feed.MOST, default=feed.N)
 _N_RELATED = _query("n", "Related pins.", type="integer", minimum=1, maximum=related.MOST, default=related.N)
+_N_LENS = _query("n", "Pins in the answer.", type="integer", minimum=1, maximum=lens.MOST, default=lens.N)
+_N_EACH = _query("n", "Pins for each object.", type="integer", minimum=1, maximum=looks.MOST_EACH, default=looks.N_EACH)
+_BOX = _query("box", "left,top,right,bottom: fractions of the picture's width and height.", type="string")
+_OBJECT = _query("object", "One object of the pin, counted from 0.", type="integer", minimum=0)
 _SOURCES = _query("sources", "Comma-separated subset of " + ", ".join(related.SOURCES) + ".", type="string")
+_Q = _query("q", "Words to look for.", type="string", minLength=1, maxLength=search.LONGEST) | {"required": True}
+_N_SEARCH = _query("n", "Pins.", type="integer", minimum=1, maximum=search.MOST, default=search.N)
+_PINNER = _query("pinner", "In the order of this pinner's taste.", type="string", minLength=1)
 
 OPERATIONS = (
     Operation("/v1/feed/{pinner}", "A slate built now, with why each pin is in it.", feed.Feed, (_N_FEED,), (503,)),
     Operation("/v1/pins/{pin}", "A pin: facts, objects and counts.", pins.Pin, (), (404, 410, 503)),
     Operation("/v1/pins/{pin}/related", "Pins like it.", related.Related, (_N_RELATED, _SOURCES), (404, 410, 503)),
+    Operation("/v1/pins/{pin}/objects", "Objects seen in it.", looks.PinObjects, (), (404, 410, 503)),
+    Operation(
+        "/v1/pins/{pin}/similar", "Scenes with such objects: all, one of them, or what is in a box.", looks.Similar,
+        (_N_LENS, _OBJECT, _BOX), (404, 410, 413, 422, 503),
+    ),
+    Operation(
+        "/v1/pins/{pin}/similar-looks", "Dots on what is worn, and its like.", looks.SimilarLooks,
+        (_N_EACH,), (404, 410, 503),
+    ),
+    Operation(
+        "/v1/pins/{pin}/shop-the-look", "Products for a scene, by category.", looks.ShopTheLook,
+        (_N_EACH,), (404, 410, 503),
+    ),
+    Operation(
+        "/v1/lens", "A photo in, pins out. The parameters are for a photo sent as it is.", lens.Lens,
+        (_N_LENS, _BOX, _PINNER), (408, 413, 415, 422, 503), "post", takes=lens.LensRequest,
+    ),
+    Operation(
+        "/v1/pins/{pin}/annotations", "Phrases and interests that say what it is about.", pin_annotations.Annotations,
+        (), (404, 410, 503),
+    ),
+    Operation("/v1/search", "Pins by words.", search.Search, (_Q, _N_SEARCH, _PINNER)),
     Operation("/v1/stats/pins/{pin}", "Counts and quality of a pin.", stats.PinStats, (_HOURS,), (503,)),
     Operation("/v1/stats/pinners/{pinner}", "Counts and quality of a pinner.", stats.PinnerStats, (_HOURS,), (503,)),
     Operation("/v1/stats/domains/{domain}", "Counts and quality of a domain.", stats.DomainStats, (_HOURS,), (503,)),
@@ -77,6 +107,7 @@ _PARAMETERS = {
 def document() -> Schema:
     """The whole OpenAPI 3.1 document."""
     structs = [one.answers for one in OPERATIONS if not isinstance(one.answers, str)]
+    structs += [one.takes for one in OPERATIONS if one.takes]
     _, schemas = msgspec.json.schema_components([*structs, *EVENTS.values(), ProblemDocument], ref_template=REF)
     paths: Schema = {}
     for operation in OPERATIONS:
@@ -113,7 +144,10 @@ def _described(operation: Operation) -> Schema:
         },
     }
     if operation.method == "post":
-        described["requestBody"] = {"required": True, "content": _events()}
+        described["requestBody"] = {
+            "required": True,
+            "content": _photo(operation.takes) if operation.takes else _events(),
+        }
     if open_to_all:
         described["security"] = []
     return described
@@ -138,6 +172,11 @@ def _events() -> Schema:
         events.JSON: {"schema": {"anyOf": [one, array]}},
         events.LINES: {"schema": {"type": "string", "description": "One event a line."}},
     }
+
+
+def _photo(described: type[msgspec.Struct]) -> Schema:
+    picture = {"schema": {"type": "string", "format": "binary"}}
+    return {lens.JSON: {"schema": {"$ref": REF.format(name=described.__name__)}}, f"{lens.IMAGES}*": picture}
 
 
 def routes(_engine: Engine) -> list[web.RouteDef]:

@@ -8,7 +8,21 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from streams.api import events, feed, health, metrics, openapi, pins, related, security, stats
+from streams.api import (
+    events,
+    feed,
+    health,
+    lens,
+    looks,
+    metrics,
+    openapi,
+    pin_annotations,
+    pins,
+    related,
+    search,
+    security,
+    stats,
+)
 from streams.api.connections import IDLE_SECONDS, Listener
 from streams.api.problems import TIMEOUT, Handler, problems
 from streams.engine import Engine
@@ -31,7 +45,9 @@ class _NotOurFault(logging.Filter):
 _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.addFilter(_NotOurFault())
 
-CAPABILITIES = (feed, pins, related, stats, events, health, metrics, openapi)
+CAPABILITIES = (
+    feed, pins, pin_annotations, related, lens, looks, search, stats, events, health, metrics, openapi
+)  # fmt: skip
 
 
 @web.middleware

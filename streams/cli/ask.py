@@ -17,8 +17,10 @@ from streams.settings import Settings
 TIMEOUT = 25.0
 
 
-def ask(*path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON answer of ``GET /v1/<path…>``; query parameters that are None are left out.
+def ask(
+    *path: str, query: Mapping[str, Any] | None = None, body: bytes | None = None, content_type: str = ""
+) -> dict[str, Any]:
+    """The JSON answer of ``GET /v1/<path…>``, or of POST with a ``body``; query parameters that are None are left out.
 
     Raises:
         click.ClickException: the worker is not running, or answered with a problem document.
@@ -28,8 +30,10 @@ def ask(*path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
     base = f"http://{settings.host}:{settings.port('api')}"
     url = "/".join((base, "v1", *(quote(part, safe="") for part in path))) + (f"?{urlencode(given)}" if given else "")
     headers = {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+    if body is not None:
+        headers["Content-Type"] = content_type
     try:
-        with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:  # noqa: S310 - always http
+        with urlopen(Request(url, body, headers), timeout=TIMEOUT) as response:  # noqa: S310 - always http
             return json.load(response)
     except HTTPError as error:
         raise click.ClickException(_explain(error)) from None

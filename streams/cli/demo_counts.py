@@ -17,7 +17,7 @@ _COUNTS = (
 
 @dataclass(frozen=True)
 class Counts:
-    """Raw engagement rows, pins with a vector and objects (ClickHouse); vectors of both kinds (Milvus)."""
+    """Raw engagement rows, pins with a vector and objects (ClickHouse); vectors of these and of windows (Milvus)."""
 
     events: int
     pins_understood: int

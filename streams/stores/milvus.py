@@ -37,6 +37,8 @@ FIELDS: dict[str, dict[str, DataType]] = {
     },
 }
 LONGEST_LABEL = 128
+#: What a field is read into.
+DTYPES = {DataType.INT64: np.int64, DataType.FLOAT: np.float32, DataType.VARCHAR: f"<U{LONGEST_LABEL}"}
 DEFAULT_PORTS = {"http": 19530, "https": 443}
 COLLECTION_NOT_FOUND = 100  # Milvus's own code
 
@@ -104,13 +106,19 @@ class MilvusVectors:
             async with self._connection(SECONDS_WRITE) as client:
                 await client.upsert(collection, rows[start : start + ROWS_AT_ONCE], timeout=SECONDS_WRITE)
 
-    async def search(self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "") -> Neighbours:
-        """The ``k`` nearest of each query ``(q, d)``; ``where`` is a Milvus filter such as ``version > 3``."""
+    async def search(
+        self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "", fields: Sequence[str] = ()
+    ) -> Neighbours:
+        """The ``k`` nearest of each query ``(q, d)``; ``where`` is a Milvus filter such as ``version > 3``.
+
+        ``fields`` of :data:`FIELDS` come with each hit.
+        """
         key = KEYS[collection]
         ids = np.zeros((len(vectors), k), dtype=np.int64)
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        wanted = {name: np.zeros(ids.shape, DTYPES[FIELDS[collection][name]]) for name in fields}
         if not len(vectors):
-            return Neighbours(ids, scores)
+            return Neighbours(ids, scores, wanted)
         with self.circuit.call():
             found: Any = []
             async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
@@ -119,6 +127,7 @@ class MilvusVectors:
                     data=list(vectors),
                     filter=where,
                     limit=k,
+                    output_fields=list(fields),
                     search_params={"metric_type": "IP", "params": {} if self._lite else {"ef": max(SMALLEST_EF, k)}},
                     consistency_level=HOT_PATH,
                     timeout=SECONDS_READ,
@@ -127,9 +136,11 @@ class MilvusVectors:
                 for place, hit in enumerate(hits):
                     ids[query, place] = hit.get("id") or hit[key]  # a server calls the key `id`, Lite by its name
                     scores[query, place] = hit["distance"]
+                    for name, column in wanted.items():
+                        column[query, place] = hit["entity"][name]
             if np.isnan(scores).any():
                 raise StoreUnavailable("milvus", "a search gives scores that are no numbers")
-        return Neighbours(ids, scores)
+        return Neighbours(ids, scores, wanted)
 
     async def fetch(self, collection: str, ids: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
         """Vectors of the ids that exist."""

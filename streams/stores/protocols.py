@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -76,10 +77,11 @@ class EventStore(Protocol):
 
 
 class Neighbours(NamedTuple):
-    """Nearest vectors: both arrays ``(queries, k)``, best first, padded with id 0 and score -inf."""
+    """Nearest vectors: all arrays ``(queries, k)``, best first, padded with id 0 and score -inf."""
 
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]  # inner product of L2-normalised vectors, so the cosine
+    fields: Mapping[str, NDArray[Any]] = MappingProxyType({})  # those asked for, padded with 0 or ""
 
 
 class VectorStore(Protocol):
@@ -98,7 +100,11 @@ class VectorStore(Protocol):
         self, collection: str, ids: NDArray[np.int64], vectors: NDArray[np.float32], fields: Columns
     ) -> None: ...
 
-    async def search(self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "") -> Neighbours: ...
+    async def search(
+        self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "", fields: Sequence[str] = ()
+    ) -> Neighbours:
+        """The nearest of each query, with these further fields of each, such as an object's ``pin``."""
+        ...
 
     async def fetch(self, collection: str, ids: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
         """Vectors of the ids that exist."""

@@ -15,6 +15,7 @@ from tests.streams.serving import make_engine, nowhere, pin, remember, serving
 
 PATHS = (
     *("/v1/feed/{}", "/v1/pins/{}", "/v1/pins/{}/related", "/v1/stats/pins/{}", "/v1/stats/domains/{}"),
+    *("/v1/pins/{}/objects", "/v1/pins/{}/similar", "/v1/pins/{}/similar-looks", "/v1/pins/{}/shop-the-look"),
     *("/v1/{}", "/{}"),
 )
 NASTY = (
@@ -37,7 +38,7 @@ NASTY = (
 )
 QUERIES = (
     *("", "?", "?n=", "?n=1&n=1", "?n=-0", "?n=999999999999999999999", "?n=٣", "?%ff=%ff", "?n=1%00", "?hours=1e3"),
-    *("?sources=,", "?=", "?&&&"),
+    *("?sources=,", "?=", "?&&&", "?box=0,0,nan,1", "?box=,,,", "?box=-1e999,0,1,1", "?object=-1", "?object=9"),
 )
 BODIES = (
     *(b"", b"\x00", b"\xff\xfe", b"[", b"[]", b"{}", b"null", b"[null]", b"[[[]]]", b"{" * 2000, b"[" * 20000),
@@ -98,12 +99,11 @@ async def test_hostile_requests_never_fail_the_server(engine: Engine, monkeypatc
         path = choose.choice(PATHS).format(choose.choice(NASTY)) + choose.choice(QUERIES)
         method = choose.choice(("GET", "GET", "GET", "HEAD", "POST", "PUT", "PATCH", "FOO"))
         requests.append(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    for topic in ("pins", "saves", "clicks", "impressions", "pinners"):
-        for kind in ("application/json", "application/x-ndjson"):
+    takers = [f"events/{topic}" for topic in ("pins", "saves", "clicks", "impressions", "pinners")] + ["lens"]
+    for taker in takers:
+        for kind in ("application/json", "image/png" if taker == "lens" else "application/x-ndjson"):
             for body in BODIES:
-                head = (
-                    f"POST /v1/events/{topic} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}"
-                )
+                head = f"POST /v1/{taker} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}"
                 requests.append(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
 
     async with serving(engine, monkeypatch) as client:

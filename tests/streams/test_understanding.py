@@ -19,7 +19,6 @@ from infra.migrate import migrate
 from operators.accepted import AcceptedPin
 from operators.batch import Records, Source
 from operators.identity import combined_id
-from operators.understood import annotate
 from streams import understanding
 from streams.agents import vision
 from streams.dead_letters import decode_dead_letter
@@ -32,17 +31,6 @@ from tests.streams.serving import make_engine
 PHOTOS = PROJECT / "examples" / "sample" / "photos"
 #: Photos of the sample in which the detector is sure of a person, and one of a hat.
 PERSON, OTHER_PERSON, HAT = "302-pants.jpg", "204-t-shirt.jpg", "190-hat.jpg"
-
-
-def test_annotations_are_what_was_seen_then_the_title() -> None:
-    assert annotate(["person", "tie", "person"], "A Blue Tie, für 2 Leute!") == [
-        "person",
-        "tie",
-        "blue",
-        "für",
-        "leute",
-    ]
-    assert annotate([], "") == []
 
 
 @pytest.mark.parametrize(
@@ -170,7 +158,8 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
 
     (message,) = map(json.loads, said("pin.understood", 1))
     assert (message["pin"], message["version"], message["encoder"], message["detector"]) == (pin, 10, "2", "1")
-    assert not message["deleted"] and message["annotations"][-1] == "trousers"
+    assert not message["deleted"] and len(message["annotations"]) == len(message["confidences"])
+    assert "person" in message["annotations"]
     labels = [found["label"] for found in message["objects"]]
     assert "person" in labels
     assert [found["object"] for found in message["objects"]] == object_ids(pin)[: len(labels)]
@@ -206,6 +195,23 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
     assert await vector_row(engine, pin) == (30, "", 0)
     assert {(row[1], row[2], row[3]) for row in await object_rows(engine, pin)} == {(30, "", 0.0)}
     assert not engine.vector_cache.held(np.array([pin]))[1].any()
+
+
+@pytest.mark.real
+async def test_windows_are_found_beside_objects_and_go_with_their_pin(engine: Engine) -> None:
+    pin, plain = 715_001, 715_002
+    await vision.handle(engine, batch(accepted(pin, 1, inline(PERSON)), accepted(plain, 1, inline(HAT))))
+    places = range(understanding.MOST_OBJECTS, understanding.MOST_OBJECTS + understanding.MOST_SIDE**2)
+    slots = [combined_id("object", pin, place) for place in places]
+    kept = await held(engine, "objects", *slots)
+    assert kept and kept <= set(slots[: engine.settings.object_windows**2])
+    assert {row[2] for row in await object_rows(engine, pin)}.isdisjoint({""}), "windows are in Milvus alone"
+    vectors = await engine.vectors.fetch("objects", np.array(sorted(kept)))
+    near = await engine.vectors.search("objects", np.stack([*vectors.values()]), 1, fields=("pin", "label", "right"))
+    assert near.ids[:, 0].tolist() == list(vectors) and set(near.fields["pin"][:, 0].tolist()) == {pin}
+    assert set(near.fields["label"][:, 0].tolist()) == {""} and (near.fields["right"] > 0).all()
+    await vision.handle(engine, batch(accepted(pin, 2, deleted=True)))
+    assert not await held(engine, "objects", *slots)
 
 
 @pytest.mark.real

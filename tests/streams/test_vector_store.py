@@ -108,9 +108,32 @@ async def test_a_filter_narrows_the_search(store: MilvusVectors) -> None:
     await nearest(store, vectors[0], [3], where="version > 2")
 
 
+async def test_fields_come_with_each_hit_and_are_padded(store: MilvusVectors) -> None:
+    vectors = unit(2, seed=9)
+    boxes = {"left": [0.1, 0.2], "top": [0.0, 0.5], "right": [0.9, 1.0], "bottom": [0.25, 0.75]}
+    fields = object_fields([10, 20]) | {"label": ["chair", "cat \N{CAT}"], "confidence": [0.5, 0.75]} | boxes
+    await store.upsert("objects", np.array([1, 2]), vectors, fields)
+    names = ("pin", "label", "confidence", *boxes)
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while (found := await store.search("objects", vectors[1:], 3, fields=names)).ids[0].tolist() != [2, 1, 0]:
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.05)
+    assert set(found.fields) == set(names)
+    assert found.fields["pin"].tolist() == [[20, 10, 0]]
+    assert found.fields["label"].tolist() == [["cat \N{CAT}", "chair", ""]]
+    np.testing.assert_allclose(found.fields["confidence"], [[0.75, 0.5, 0.0]])
+    for name, (first, second) in boxes.items():
+        np.testing.assert_allclose(found.fields[name], [[second, first, 0.0]], atol=1e-6)
+    only = await store.search("objects", vectors[1:], 2, 'label == "chair"', ["label"])
+    assert only.fields["label"].tolist() == [["chair", ""]]
+
+
 async def test_nothing_is_asked_for_nothing(store: MilvusVectors) -> None:
     found = await store.search("pins", np.empty((0, DIMENSION), np.float32), 3)
     assert found.ids.shape == (0, 3)
+    assert (await store.search("objects", np.empty((0, DIMENSION), np.float32), 3, fields=["pin"])).fields[
+        "pin"
+    ].size == 0
     assert await store.fetch("pins", np.array([], dtype=np.int64)) == {}
     await store.upsert("pins", np.array([], dtype=np.int64), np.empty((0, DIMENSION), np.float32), {"version": []})
 

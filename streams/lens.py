@@ -1,0 +1,190 @@
+"""Lens: a photo in, pins out, from three ways of searching blended by what was understood of the photo.
+
+Visual search finds pins whose picture looks alike, object search finds scenes with such objects, image search turns
+what is seen into words and searches those. ``docs/lens.md`` says how much each of them gives, and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+
+import msgspec
+
+from operators.vision.blender import SOURCES as BLENDED
+from operators.vision.blender import Blend, Seen, blend, blend_ratios
+from operators.vision.colours import to_rgb
+from streams.engine import Engine
+from streams.images.fitting import Pixels
+from streams.lens_objects import ObjectHit, nearest_pins, scenes
+from streams.lens_photo import Box, cut
+from streams.lens_query import Query, QueryObject, area
+from streams.lens_recall import Recall
+from streams.lens_text import text
+from streams.stores.protocols import StoreUnavailable
+
+#: Pins that each source proposes for one in the answer, as some are found by several.
+DEPTH = 3
+
+
+class PhotoObject(msgspec.Struct, frozen=True):
+    """An object of the photo; ``box`` is left, top, right, bottom as fractions of the whole picture."""
+
+    label: str
+    confidence: float
+    box: Box
+
+
+class Swatch(msgspec.Struct, frozen=True):
+    """A salient colour, ``#rrggbb``, and its share of what is salient."""
+
+    hex: str
+    share: float
+
+
+class LensHit(msgspec.Struct, frozen=True):
+    """A pin that was found. ``similarity`` is the source's own scale: a cosine, or for ``text`` what words score.
+
+    ``box`` is where in the pin's picture the likeness is: around the ``object`` (with its ``label``), or the whole
+    picture where ``object`` is 0. ``query`` is the object of the photo, counted from 0, that it is like; null for the
+    photo as a whole.
+    """
+
+    pin: int
+    source: str
+    similarity: float
+    box: Box
+    object: int
+    label: str
+    query: int | None
+
+
+class Lens(msgspec.Struct, frozen=True):
+    """What was understood of a photo, and what it found, best first.
+
+    ``box`` is the part of the picture that was looked at. ``light``, ``sharpness`` and ``quality`` are 0 … 1.
+    ``ratios`` add up to 1 over the sources; ``reasons`` explain them. ``degraded`` names what could not be asked,
+    ``models`` who looked, ``milliseconds`` what each stage took; ``remembered`` is true for a photo seen before.
+    """
+
+    box: Box
+    objects: list[PhotoObject]
+    palette: list[Swatch]
+    light: float
+    sharpness: float
+    quality: float
+    blurred: bool
+    dark: bool
+    category: str
+    category_confidence: float
+    ratios: dict[str, float]
+    reasons: list[str]
+    hits: list[LensHit]
+    degraded: list[str]
+    models: dict[str, str]
+    milliseconds: dict[str, float]
+    remembered: bool
+
+
+Source = Callable[[Engine, Query, int, int], Awaitable[list[ObjectHit]]]
+
+
+async def visual(engine: Engine, query: Query, _pinner: int, k: int) -> list[ObjectHit]:
+    """Pins whose whole picture looks like the whole photo. Raises StoreUnavailable."""
+    return await nearest_pins(engine, query.whole[None], k)
+
+
+async def objects(engine: Engine, query: Query, _pinner: int, k: int) -> list[ObjectHit]:
+    """Scenes that have the photo's objects in them. Raises StoreUnavailable."""
+    return [scene.hit for scene in await scenes(engine, query.vectors, query.weights, k)]
+
+
+SOURCES: Mapping[str, Source] = {"visual": visual, "objects": objects, "text": text}
+
+
+async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner: int, n: int) -> Lens:
+    """Understand the part of a picture inside ``box``, and find up to ``n`` living pins for it.
+
+    Args:
+        pinner: whose taste words are searched with; 0 for nobody.
+
+    Raises:
+        ImageRejected: the encoder refuses the picture.
+        StoreUnavailable: the encoder is gone, or no source could be asked.
+    """
+    began = perf_counter()
+    query, models, remembered = await recall.understood(cut(pixels, box))
+    after_looking = perf_counter()
+    found = await _asked(engine, query, pinner, n)
+    after_asking = perf_counter()
+    mix = _mixed(query, area(box), found)
+    order = blend({name: [hit.scene for hit in hits] for name, hits in found.items()}, mix.ratios, n)
+    of_source = {name: {hit.scene: hit for hit in hits} for name, hits in found.items()}
+    hits = [_shown(of_source[source][pin], source, query) for pin, source in order]
+    done = perf_counter()
+    colours = to_rgb(query.palette.lab).tolist()
+    category, sure = query.category
+    return Lens(
+        box=box,
+        objects=[PhotoObject(one.label, one.confidence, one.box) for one in query.seen],
+        palette=[
+            Swatch("#{:02x}{:02x}{:02x}".format(*colour), float(share))
+            for colour, share in zip(colours, query.palette.weights, strict=True)
+        ],
+        light=query.quality.light,
+        sharpness=query.quality.sharpness,
+        quality=query.quality.quality,
+        blurred=query.quality.blurred,
+        dark=query.quality.dark,
+        category=category,
+        category_confidence=sure,
+        ratios=mix.ratios,
+        reasons=mix.reasons,
+        hits=hits,
+        degraded=sorted({*BLENDED} - {*found} | {*query.left_out}),
+        models=models,
+        milliseconds={
+            "understand": round((after_looking - began) * 1000, 3),
+            "search": round((after_asking - after_looking) * 1000, 3),
+            "blend": round((done - after_asking) * 1000, 3),
+        },
+        remembered=remembered,
+    )
+
+
+async def _asked(engine: Engine, query: Query, pinner: int, n: int) -> dict[str, list[ObjectHit]]:
+    """What each source that could be asked found. Raises StoreUnavailable when none could."""
+
+    async def ask(source: Source) -> list[ObjectHit] | StoreUnavailable:
+        try:
+            return await source(engine, query, pinner, n * DEPTH)
+        except StoreUnavailable as gone:
+            engine.metrics.store_error(gone.part)
+            return gone
+
+    answers = dict(zip(SOURCES, await asyncio.gather(*map(ask, SOURCES.values())), strict=True))
+    found = {name: answer for name, answer in answers.items() if isinstance(answer, list)}
+    if not found:
+        raise next(answer for answer in answers.values() if isinstance(answer, StoreUnavailable))
+    return found
+
+
+def _mixed(query: Query, looked_at: float, found: Mapping[str, list[ObjectHit]]) -> Blend:
+    """Ratios of the sources that answered; ``looked_at`` is the share of the picture that shares are of."""
+    category, sure = query.category
+    seen = Seen(
+        tuple(one.confidence for one in query.seen),
+        tuple(area(one.box) / looked_at for one in query.seen),
+        query.quality.quality,
+        category,
+        sure,
+    )
+    return blend_ratios(seen, tuple(found))
+
+
+def _shown(hit: ObjectHit, source: str, query: Query) -> LensHit:
+    like: QueryObject | None = query.objects[hit.query] if source == "objects" else None
+    # The photo as a whole, where it is a query object, is the last of them and no detected one.
+    of = hit.query if like is not None and like.label else None
+    return LensHit(hit.scene, source, hit.similarity, hit.box, hit.object, hit.label, of)
