@@ -58,7 +58,7 @@ def warm_up() -> None:
     state.take_words(_words())
     said_by_text(pin_text("warm up"), state.texts.dictionary)
     state.texts.index.search([(np.array([1, 2]), 1.0)], 1)
-    state.texts.load(*(np.array(column) for column in ([13], [2], [1, 2])), np.zeros(2, np.uint8))
+    state.texts.load(np.array([13]), np.array([2]), ids, np.zeros(2, np.uint8))
     state.texts.drop(one)
     merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
     best_of(ids, np.ones(2, np.float32), 1, without=one)

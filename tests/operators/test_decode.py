@@ -212,9 +212,8 @@ def test_newer_versions_and_unknown_fields_are_used_and_counted() -> None:
 def test_pins_and_pinners_come_with_integer_ids_and_domain() -> None:
     ((offset, logged, pin),) = decode_events(records("pins", [message(PIN, pin="p", board="b", event_id="e")])).good
     assert (offset, logged) == (100, LOGGED)
-    expected = PinEvent(
-        **{**PIN, "pin": stable_id("p"), "board": stable_id("b"), "event_id": stable_id("e"), "domain": "a.example"}
-    )
+    ids = {"pin": stable_id("p"), "board": stable_id("b"), "event_id": stable_id("e")}
+    expected = PinEvent(**{**PIN, **ids, "board_name": "b", "domain": "a.example"})
     assert pin == expected
     ((_, _, pinner),) = decode_events(records("pinners", [message(PINNER)])).good
     assert isinstance(pinner, PinnerEvent)

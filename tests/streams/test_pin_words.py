@@ -24,7 +24,7 @@ from streams.tail import Folded, Tail, look_up
 from streams.text_search import text_search
 from streams.understanding import Understanding
 from tests.clickhouse_process import EmbeddedServer
-from tests.streams.serving import NOW, make_engine, nowhere, pin, records
+from tests.streams.serving import NOW, make_engine, nowhere, pin, records, serving
 from training.exact_vectors import ExactVectors
 
 pytestmark = pytest.mark.real
@@ -147,18 +147,24 @@ async def test_another_worker_follows(engine: Engine) -> None:
     same(mine, third)
 
 
-async def test_a_taste_lifts_what_is_like_it_and_is_done_without_when_vectors_are_gone(engine: Engine) -> None:
+async def test_the_api_tells_and_finds_and_a_taste_has_its_say(engine: Engine, monkeypatch) -> None:
     await catalogue.handle(engine, records("pins", *PINS))
+    assert columns(await describe(engine, [])) == {} == await look_around(engine, [])
     vectors = await engine.vectors.fetch("pins", np.array([2]))
     hits = await text_search(engine, {"dining table": 1.0}, 2, vectors[2])
     assert sorted(hits.pins.tolist()) == [1, 2]
     unknown = await text_search(engine, {"dining table": 1.0}, 2, np.ones(7, np.float32))
     assert unknown.pins.tolist() == [5, 2]
+    async with serving(engine, monkeypatch) as client:
+        said = await (await client.get("/v1/pins/5/annotations")).json()
+        assert "dining table" in {each["phrase"] for each in said["annotations"]} and not said["neighbours"]
+        assert "home/furniture/tables/dining-tables" in {each["interest"] for each in said["interests"]}
+        assert (await client.get("/v1/pins/99/annotations")).status == 404
+        answer = await (await client.get("/v1/search?q=Dining%20TABLE&n=3&pinner=somebody")).json()
+        assert [each["pin"] for each in answer["items"]] == [5, 2, 1] and not answer["personal"]
+        for wrong in ("", "?q=", "?q=a&n=0", "?q=a&pinner=", "?q=a&page=2"):
+            assert (await client.get(f"/v1/search{wrong}")).status == 400
 
 
 def accepted(engine: Engine, event: dict[str, Any]) -> AcceptedPin:
     return catalogue._accepted(engine, [PinEvent(**event)])[0]
-
-
-async def test_rows_of_no_pins_are_none(engine: Engine) -> None:
-    assert columns(await describe(engine, [])) == {} == await look_around(engine, [])
