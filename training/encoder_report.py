@@ -95,7 +95,9 @@ def raw(features: np.ndarray) -> np.ndarray:
     return floats / np.linalg.norm(floats, axis=1, keepdims=True)
 
 
-def table(tasks: Sequence[Task], views: Sequence[np.ndarray], version: int, seeds: int) -> dict[str, dict[str, list[float]]]:
+def table(
+    tasks: Sequence[Task], views: Sequence[np.ndarray], version: int, seeds: int
+) -> dict[str, dict[str, list[float]]]:
     """Embedding → ``task measure`` → a value for each seed."""
     net, told = network(version), classifier()
     teaching = [labelled(task, seen) for task, seen in zip(tasks, views, strict=True)]
@@ -117,7 +119,9 @@ def table(tasks: Sequence[Task], views: Sequence[np.ndarray], version: int, seed
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--rooms", type=Path, action="append", default=[], help="a folder with rooms.json: measured on, never shipped")
+    parser.add_argument(
+        "--rooms", type=Path, action="append", default=[], help="a folder with rooms.json: measured on, never shipped"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="every value of every seed")
     given = parser.parse_args()

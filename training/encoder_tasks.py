@@ -31,14 +31,14 @@ class Task(NamedTuple):
 
 
 def photos(folder: Path) -> list[Task]:
-    """The task ``browse`` of a folder with ``labels.json``: rows of image (relative to the folder above), label, split."""
+    """The task ``browse`` of a folder with ``labels.json``: rows of image (below the folder above), label, split."""
     rows = json.loads((folder / "labels.json").read_text())
     test = np.array([row["split"] != "train" for row in rows])
     return [Task("browse", [folder.parent / row["image"] for row in rows], [row["label"] for row in rows], test)]
 
 
 def rooms(folder: Path) -> list[Task]:
-    """The tasks ``type``, ``together`` and ``exact`` of a folder with ``rooms.json``, half of its products for the test.
+    """The tasks ``type``, ``together`` and ``exact`` of a folder with ``rooms.json``; half of its products are held out.
 
     A product of several rooms counts to the first; types and rooms with one product teach nothing and are left out.
     """
@@ -65,7 +65,9 @@ def lines(path: Path) -> list[Task]:
             row = json.loads(text)
             image, task, label, part = (str(row[name]) for name in ("image", "task", "label", "part"))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: not an object with image, task, label and part ({error})") from None
+            raise ValueError(
+                f"{path}, line {number}: not an object with image, task, label and part ({error})"
+            ) from None
         if part not in ("train", "test"):
             raise ValueError(f"{path}, line {number}: part is {part!r}, neither train nor test")
         found.setdefault(task, []).append((path.parent / image, label, part == "test"))

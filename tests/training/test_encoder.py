@@ -16,6 +16,7 @@ HEAD = PROJECT / "model_repo" / "encoder" / "2" / "head.npz"
 #: Labels lie in 8 of 64 features; the others are noise, which weighs several times as much in a distance.
 PLANTED = """
 import json, numpy as np, torch
+from training import encoder_head as module
 from training.encoder_head import Classifier, Labelled, embed, train
 from training.encoder_report import measured, raw
 from training.encoder_tasks import Task
@@ -33,12 +34,12 @@ told = Classifier(torch.from_numpy(draw.normal(0, 0.1, (300, 64)).astype(np.floa
 net = network(2)
 import training.encoder_head as module
 # Nothing general is true of made features, and few weights have further to go than many.
-module.WIDTH, module.GENERAL, module.RATE = 32, 0.0, 1e-2
+module.WIDTH, module.GENERAL, module.RATE, module.SIGMA = 32, 0.0, 1e-2, 0.3
 head = train(net, [teaching], told, 0, 150)
 again = train(net, [teaching], told, 0, 150)
 same = all(torch.equal(one, other) for one, other in zip(head.state_dict().values(), again.state_dict().values()))
-result = json.dumps({"raw": measured(task, views, raw), "head": measured(task, views, lambda some: embed(head, some)), "same": same})
-print(result)
+found = {"raw": measured(task, views, raw), "head": measured(task, views, lambda some: embed(head, some)), "same": same}
+print(json.dumps(found))
 """
 
 
@@ -69,7 +70,8 @@ def test_the_shipped_head_is_what_the_configuration_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"), [("{}", "image"), ('{"image": "a.jpg", "task": "t", "label": "l", "part": "?"}', "train nor test")]
+    ("line", "reason"),
+    [("{}", "image"), ('{"image": "a.jpg", "task": "t", "label": "l", "part": "?"}', "train nor test")],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, reason: str) -> None:
     file = tmp_path / "tasks.jsonl"

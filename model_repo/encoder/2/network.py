@@ -59,7 +59,7 @@ class Trunk:
 
 
 class Head(nn.Module):
-    """(n, features) → (n, width), L2-normalised: each feature vector is normalised on its own, then one linear layer."""
+    """(n, features) → (n, width), L2-normalised: features normalised row by row, then one linear layer."""
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
