@@ -38,7 +38,7 @@ def photos(folder: Path) -> list[Task]:
 
 
 def rooms(folder: Path) -> list[Task]:
-    """The tasks ``type``, ``together`` and ``exact`` of a folder with ``rooms.json``; half of its products are held out.
+    """The tasks ``type``, ``together``, ``exact`` of a folder with ``rooms.json``; half of the products are held out.
 
     A product of several rooms counts to the first; types and rooms with one product teach nothing and are left out.
     """
