@@ -29,9 +29,11 @@ setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 	$(SYNC) .venv-milvus/bin/python requirements/milvus.txt
 	touch $@
 
-# Kafka's jars, the models' weights and what else the parts need, so that a start needs no network.
+# Kafka's jars, the models' weights and what else the parts need, so that a start needs no network; and what numba
+# compiles, so that the first start is as quick as the others.
 .venv/installed: .venv/ready .venv-models/ready .venv-milvus/ready infra/kafka_jars.txt infra/weights.py
 	$(BIN)/pinstream up --install-only
+	$(BIN)/python -m streams.warm_up
 	touch $@
 
 test: setup

@@ -37,7 +37,7 @@ from training.exact_vectors import ExactVectors
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
-PINS, PINNERS, BOARDS, SAVES, IMPRESSIONS, DIMENSION = 20_000, 500, 2_000, 60_000, 200_000, 1280
+PINS, PINNERS, BOARDS, SAVES, IMPRESSIONS, DIMENSION = 20_000, 500, 2_000, 60_000, 200_000, 256
 CHOICES = Choices(source_seconds=10, vectors_seconds=10, rank_seconds=10)
 
 

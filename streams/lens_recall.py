@@ -9,7 +9,7 @@ from streams.lens_photo import Photo
 from streams.lens_query import Query, understood
 from streams.stores.protocols import Models, StoreUnavailable
 
-#: Photos, at 50 kB each with nine vectors of 1,280 floats.
+#: Photos, at 9 kB each with nine vectors of 256 floats.
 CAPACITY = 256
 #: How old what Triton says of its versions may be, in seconds.
 VERSIONS_SECONDS = 1.0

@@ -19,14 +19,14 @@ Vectors = NDArray[np.float32]
 _ABSENT_SECONDS = 5.0
 #: A full cache makes room for this share at a time, so that finding the oldest is cheap.
 _EVICTED_SHARE = 8
-#: Vectors that are multiplied at a time: 330 kB at 1,280 dimensions.
+#: Vectors that are multiplied at a time: 66 kB at 256 dimensions.
 _BLOCK = 64
 
 
 class VectorCache:
     """The ``capacity`` most lately used vectors: float32, as turning halves into floats costs more than the products.
 
-    5 kB each at 1,280 dimensions, so at most 168 MB by default; memory is taken as it fills.
+    1 kB each at 256 dimensions, so at most 34 MB by default; memory is taken as it fills.
     """
 
     def __init__(self, store: VectorStore, capacity: int = 32_768) -> None:

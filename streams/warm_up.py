@@ -87,3 +87,7 @@ def _read_only(engagement: Engagement) -> Engagement:
     for column in columns.values():
         column.setflags(write=False)
     return replace(engagement, **columns)
+
+
+if __name__ == "__main__":
+    warm_up()

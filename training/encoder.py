@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     tasks = given_tasks(given)
+    tasks.append(encoder_tasks.exact(tasks))
     teaching = [labelled(*each) for each in zip(tasks, views_of(tasks, given.version, given.cache), strict=True)]
     path = write(train(network(given.version), teaching, classifier(), given.seed), given.version)
     counts = {task.name: int((~task.test).sum()) for task in tasks}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WIDTH, SIGMA, SMOOTHING = 256, 0.1, 0.1
-STEPS, BATCH, RATE, DECAY, WARM = 800, 192, 3e-4, 0.05, 20
+STEPS, BATCH, RATE, DECAY, WARM = 1_500, 192, 1e-3, 0.05, 20
 #: Proxies that take part in a step, the right ones among them, where a task has more.
 MOST_PROXIES = 2_000
 #: How much the trunk's classifier weighs beside a task, and the length its logits start with (1/σ).

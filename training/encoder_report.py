@@ -3,8 +3,8 @@
     python -m training.encoder_report --photos DATA/photos --rooms DATA/rooms [--seeds 3] [--json]
 
 For each task recall@10: of what belongs to a test picture, the share (of at most ten) among its ten nearest of all
-other pictures. What belongs to it has its label; for ``exact`` the picture is taken by a simulated camera and the
-product itself belongs to it. ``browse`` also has the accuracy of its ten nearest training pictures' vote. Rows: the
+other pictures. What belongs to it has its label; for ``exact`` the question is the picture as a simulated camera takes
+it, and the picture itself belongs to it. ``browse`` also has the accuracy of its ten nearest training pictures' vote. Rows: the
 bare trunk, a head trained for one task alone, the unified head, its bits (each dimension against its mean over the
 pictures searched, by Hamming distance) and its bits with the best hundred ordered exactly. Every head is trained for as
 many steps on as many pictures a step.
@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="every value of every seed")
     given = parser.parse_args()
     tasks = given_tasks(given) + [task for folder in given.rooms for task in encoder_tasks.rooms(folder)]
+    tasks.append(encoder_tasks.exact(tasks))
     rows = table(tasks, views_of(tasks, given.version, given.cache), given.version, given.seeds)
     if given.json:
         print(json.dumps(rows))

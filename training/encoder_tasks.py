@@ -3,7 +3,7 @@
 ``browse``   which kind of clothing a photo shows (a folder with ``labels.json``)
 ``type``     which kind of product a catalogue picture shows (``rooms.json``)
 ``together`` which products people put together: a cluster of co-saves, here the room that a product stands in
-``exact``    which product it is, whatever the camera did to the picture
+``exact``    which picture it is, whatever a camera did to it: of all the pictures of the other tasks
 A file of JSON lines ``{"image": …, "task": …, "label": …, "part": "train" | "test"}`` adds tasks of one's own.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ def photos(folder: Path) -> list[Task]:
 
 
 def rooms(folder: Path) -> list[Task]:
-    """The tasks ``type``, ``together``, ``exact`` of a folder with ``rooms.json``; half of the products are held out.
+    """The tasks ``type`` and ``together`` of a folder with ``rooms.json``; half of the products are held out.
 
     A product of several rooms counts to the first; types and rooms with one product teach nothing and are left out.
     """
@@ -49,12 +50,16 @@ def rooms(folder: Path) -> list[Task]:
         for product in room["products"]:
             first.setdefault(product, room["image"])
     labels = {"type": {id_: row["type"] for id_, row in products.items()}, "together": first}
-    tasks = [_of_products(folder, name, products, of) for name, of in labels.items()]
-    every = list(products)
-    return [
-        *tasks,
-        Task("exact", [_picture(folder, products[id_]) for id_ in every], every, np.array(list(map(_held_out, every)))),
-    ]
+    return [_of_products(folder, name, products, of) for name, of in labels.items()]
+
+
+def exact(tasks: Sequence[Task]) -> Task:
+    """The task ``exact`` of all pictures of other tasks; one that any of them tests is for the test."""
+    test: dict[Path, bool] = {}
+    for task in tasks:
+        for picture, held_out in zip(task.pictures, task.test.tolist(), strict=True):
+            test[picture] = test.get(picture, False) or held_out
+    return Task("exact", list(test), list(map(str, test)), np.array(list(test.values())))
 
 
 def lines(path: Path) -> list[Task]:

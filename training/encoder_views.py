@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import random
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
@@ -23,7 +23,8 @@ MODEL = PROJECT / "model_repo" / "encoder"
 SIZE = 224
 #: Pictures are kept at this many pixels a side while their views are made.
 KEPT = 400
-BATCH = 16
+#: Pictures that go through the trunk together, each in all its views.
+AT_ONCE = 4
 
 #: What a person with a telephone does to a product: tilts it, shakes, has little light and a cheap lens.
 CAMERA = v2.Compose(
@@ -74,31 +75,40 @@ def network(version: int) -> Any:
 
 
 def features(
-    pictures: Sequence[Path], trunk: Callable[[np.ndarray], Tensor], cache: Path, seed: int = 0, quiet: bool = False
+    pictures: Sequence[Path], trunk: Callable[[np.ndarray], Tensor], cache: Path, quiet: bool = False
 ) -> np.ndarray:
-    """``(views, n, features)`` float16 of all :data:`VIEWS`; read from ``cache`` where they were computed before."""
-    known = hashlib.sha256("\n".join([str(seed), *VIEWS, *map(str, pictures)]).encode()).hexdigest()[:16]
-    file = cache / f"features-{known}.npy"
-    if file.exists():
-        return np.load(file)
-    random.seed(seed)
-    v2.functional  # noqa: B018 - loaded before it is seeded
-    import torch
+    """``(views, n, features)`` float16 of all :data:`VIEWS`.
 
-    torch.manual_seed(seed)
-    opened = [_opened(path) for path in pictures]
-    found: list[np.ndarray] = []
-    for done, (name, view) in enumerate(VIEWS.items(), 1):
-        parts = [
-            trunk(np.stack([np.asarray(view(picture)) for picture in opened[start : start + BATCH]])).cpu().numpy()
-            for start in range(0, len(opened), BATCH)
-        ]
-        found.append(np.concatenate(parts).astype(np.float16))
-        if not quiet:
-            print(f"view {done} of {len(VIEWS)}, {name}: {len(opened)} pictures", file=sys.stderr)
+    Each picture's are kept in ``cache``, so a run that was stopped goes on where it was. How a picture is cut and
+    coloured follows from its name alone.
+    """
+    files = [cache / f"{_digest(picture)}.npy" for picture in pictures]
+    missing = [at for at, file in enumerate(files) if not file.exists()]
     cache.mkdir(parents=True, exist_ok=True)
-    np.save(file, np.stack(found))
-    return np.stack(found)
+    for start in range(0, len(missing), AT_ONCE):
+        some = missing[start : start + AT_ONCE]
+        seen = np.concatenate([_views(pictures[at]) for at in some])
+        found = trunk(seen).cpu().numpy().astype(np.float16).reshape(len(some), len(VIEWS), -1)
+        for at, rows in zip(some, found, strict=True):
+            partial = files[at].with_suffix(".partial.npy")
+            np.save(partial, rows)
+            partial.replace(files[at])
+        if not quiet and (start // AT_ONCE) % 50 == 0:
+            print(f"{start + len(some)} of {len(missing)} pictures in {len(VIEWS)} views", file=sys.stderr)
+    return np.stack([np.load(file) for file in files], axis=1)
+
+
+def _views(picture: Path) -> np.ndarray:
+    """``(views, SIZE, SIZE, 3)`` uint8."""
+    torch.manual_seed(int(_digest(picture)[:8], 16))
+    opened = _opened(picture)
+    return np.stack([np.asarray(view(opened)) for view in VIEWS.values()])
+
+
+def _digest(picture: Path) -> str:
+    """Of the views and of the picture's name in its folder, so that a cache can be moved with its pictures."""
+    told = [*VIEWS, picture.parent.name, picture.name, str(picture.stat().st_size)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:20]
 
 
 def _opened(path: Path) -> Image.Image:

@@ -58,7 +58,7 @@ SMALLEST_EF = 64
 SECONDS_READ = 2.0
 SECONDS_WRITE = 10.0
 SECONDS_PREPARE = 60.0
-#: A message to Milvus holds at most 64 MB; 1,000 vectors of 1,280 floats are 5 MB.
+#: A message to Milvus holds at most 64 MB; 1,000 vectors of 256 floats are 1 MB.
 ROWS_AT_ONCE = 1000
 IDS_AT_ONCE = 1000
 
