@@ -67,7 +67,7 @@ async def load(pictures: Canonical, catalogue: Catalogue, events: EventStore) ->
     if not rows:
         return
     # Those added longest ago come first, as they go first.
-    current = [row for row in reversed(range(len(rows["pin"]))) if _current(catalogue, rows, row)]
+    current = np.flatnonzero(_current(catalogue, rows))[::-1].tolist()
     prints: dict[bytes, Fingerprints] = {}
     of_row: list[int] = []
     place: dict[bytes, int] = {}
@@ -97,7 +97,8 @@ async def _folded(pictures: Canonical, catalogue: Catalogue, rows: Rows) -> list
     """Of each row the names of the pictures that are near to its own; none where it had no effect."""
     near: list[list[int]] = []
     for row, pin in enumerate(np.asarray(rows["pin"], np.int64).tolist()):
-        if not _current(catalogue, rows, row):
+        # Of each row when its turn comes: meanwhile the pin may have been deleted.
+        if not _current(catalogue, {name: rows[name][row : row + 1] for name in ("pin", "version", "fingerprint")})[0]:
             near.append([])
             continue
         if len(rows["fingerprint"][row]):
@@ -110,10 +111,12 @@ async def _folded(pictures: Canonical, catalogue: Catalogue, rows: Rows) -> list
     return near
 
 
-def _current(catalogue: Catalogue, rows: Rows, row: int) -> bool:
-    pin = np.array([rows["pin"][row]], np.int64)
-    newest = int(catalogue.versions(pin)[0]) <= int(rows["version"][row])
-    return newest and not (len(rows["fingerprint"][row]) and bool(catalogue.is_deleted(pin)[0]))
+def _current(catalogue: Catalogue, rows: Rows) -> NDArray[np.bool_]:
+    # Arrow's columns are read-only, for which numba would compile every kernel again.
+    pins = np.array(rows["pin"], np.int64)
+    newest: NDArray[np.bool_] = catalogue.versions(pins) <= np.asarray(rows["version"])
+    blank = np.array([not len(each) for each in rows["fingerprint"]], np.bool_)
+    return newest & (blank | ~catalogue.is_deleted(pins))
 
 
 def _views(fingerprint: Sequence[int] | NDArray[np.int64]) -> Fingerprints:

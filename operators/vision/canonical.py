@@ -182,19 +182,19 @@ class Canonical:
 
     def _regroup(self, slots: set[int]) -> None:
         """Groups of these pictures anew, by who can be reached from whom; each named by one of its slots."""
-        while slots:
-            reached, edge = set[int](), [min(slots)]
+        for first in sorted(slots):
+            reached, edge = set[int](), [first] if first in slots else []
             while edge:
                 slot = edge.pop()
                 if slot not in reached:
                     reached.add(slot)
                     edge += self._pictures[slot].near
-            name = min(reached)
-            for slot in reached:
-                self._pictures[slot].group = name
-            self._groups[name] = reached
-            self._lead(reached)
-            slots -= reached
+            if reached:
+                for slot in reached:
+                    self._pictures[slot].group = first
+                self._groups[first] = reached
+                self._lead(reached)
+                slots -= reached
 
     def _lead(self, slots: set[int]) -> None:
         self._rolled_up.lead(slots, min(self._pictures[slot].pins[0] for slot in slots)[1])

@@ -74,7 +74,7 @@ async def history(store: EventStore, table: str, key: str, value: int, since: in
 async def group_totals(store: EventStore, pins: Sequence[int]) -> Counts:
     """What happened with all of these pins together. Raises StoreUnavailable without ClickHouse."""
     sums = ", ".join(f"toInt64(sum({name})) AS {name}_" for name in COLUMNS)
-    totals = dict.fromkeys(COLUMNS, 0)
+    totals: dict[str, int] = dict.fromkeys(COLUMNS, 0)
     for start in range(0, len(pins), ASKED):
         # IN takes the primary key where has() would read the whole table.
         asked = ", ".join(map(str, pins[start : start + ASKED]))

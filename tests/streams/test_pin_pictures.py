@@ -1,4 +1,4 @@
-"""Pins of the same picture in memory, in ClickHouse and back: at a restart, from another worker, and after a deletion."""
+"""Pins of the same picture in memory, in ClickHouse and back: at a restart, from another worker, when one goes."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_workers_that_see_copies_at_once_agree_and_tell(engine: Engine, mo
     await see(engine, mine, {1: picture(1), 3: picture(2)})
     await see(engine, other, {2: picture(1, 30), 4: picture(3)})
     assert groups(await restarted(engine))[0] == [1], "neither row says so yet"
-    for engine.state, tail in tails:  # noqa: B020
+    for engine.state, tail in tails:
         await tail.follow([("pins", 0)])
     assert groups(mine) == [[2, 1], [2, 1], [3], [4], [5], [6]] == groups(other)
     assert groups(await restarted(engine)) == groups(mine)
