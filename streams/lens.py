@@ -17,7 +17,7 @@ from operators.vision.blender import Blend, Seen, blend, blend_ratios
 from operators.vision.colours import to_rgb
 from streams.engine import Engine
 from streams.images.fitting import Pixels
-from streams.lens_objects import ObjectHit, nearest_pins, scenes
+from streams.lens_objects import ObjectHit, by_picture, nearest_pins, scenes
 from streams.lens_photo import Box, cut
 from streams.lens_query import Query, QueryObject, area
 from streams.lens_recall import Recall
@@ -119,9 +119,9 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
     found = await _asked(engine, query, pinner, n)
     after_asking = perf_counter()
     mix = _mixed(query, area(box), found)
-    order = blend({name: [hit.scene for hit in hits] for name, hits in found.items()}, mix.ratios, n)
-    of_source = {name: {hit.scene: hit for hit in hits} for name, hits in found.items()}
-    hits = [_shown(of_source[source][pin], source, query) for pin, source in order]
+    of_source = {name: by_picture(engine, hits) for name, hits in found.items()}
+    order = blend({name: list(hits) for name, hits in of_source.items()}, mix.ratios, n)
+    hits = [_shown(of_source[source][picture], source, query) for picture, source in order]
     done = perf_counter()
     colours = to_rgb(query.palette.lab).tolist()
     category, sure = query.category

@@ -7,7 +7,7 @@ Shop the Look (KDD 2020): a scene taken apart, products for each kind of thing i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from operators.vision.colours import Palette, palette_distance, salient_palette
 from streams.engine import Engine
 from streams.images.fitting import Pixels
 from streams.images.load import load_images
-from streams.lens_objects import ObjectHit, nearest_objects, nearest_pins
+from streams.lens_objects import ObjectHit, by_picture, nearest_objects, nearest_pins
 from streams.lens_photo import cut
 from streams.lens_pins import PinObject, of_objects
 
@@ -99,7 +99,7 @@ async def _dot(engine: Engine, pin: int, one: PinObject, n: int) -> Dot:
     part = await of_objects(engine, pin, [one])
     # An object is found several times in one pin: a pair of shoes.
     hits = await nearest_objects(engine, part.vectors, 4 * n, [one.label], without=[pin])
-    return Dot(one, _each_scene(hits)[:n])
+    return Dot(one, list(by_picture(engine, hits).values())[:n])
 
 
 async def _products(engine: Engine, pin: int, objects: list[PinObject]) -> list[ObjectHit]:
@@ -109,15 +109,8 @@ async def _products(engine: Engine, pin: int, objects: list[PinObject]) -> list[
         nearest_objects(engine, part.vectors, 4 * PALETTES, [objects[0].label], without=[pin]),
         nearest_pins(engine, part.vectors, 2 * PALETTES, without=[pin]),
     )
-    return _each_scene(sorted([*objects_like, *pins_like], key=lambda hit: -hit.similarity))
-
-
-def _each_scene(hits: Iterable[ObjectHit]) -> list[ObjectHit]:
-    """The first hit of each scene."""
-    first: dict[int, ObjectHit] = {}
-    for hit in hits:
-        first.setdefault(hit.scene, hit)
-    return list(first.values())
+    likest = sorted([*objects_like, *pins_like], key=lambda hit: -hit.similarity)
+    return list(by_picture(engine, likest).values())
 
 
 async def _pictures(engine: Engine, pins: set[int]) -> dict[int, Pixels]:

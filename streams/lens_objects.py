@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 from operators.small_sets import contains
+from operators.vision.rolled_up import first_of_each
 from operators.vision.scenes import ObjectHits, rank_scenes
 from streams.engine import Engine
 from streams.lens_photo import WHOLE, Box
@@ -59,7 +60,7 @@ async def nearest_objects(
 
     Args:
         labels: objects of these labels only.
-        without: pins whose objects are left out.
+        without: pins whose objects are left out, with those of their near-duplicates.
 
     Raises:
         StoreUnavailable: Milvus is gone or too slow.
@@ -73,8 +74,7 @@ async def nearest_objects(
         engine.vectors.circuit.too_slow()
         raise StoreUnavailable("milvus", f"no answer within {SEARCH_SECONDS:g} s") from None
     pins = near.fields["pin"]
-    shown = (near.ids > 0) & living(engine, pins.ravel()).reshape(pins.shape)
-    shown &= ~contains(pins.ravel(), np.array(sorted(without), np.int64)).reshape(pins.shape)
+    shown = (near.ids > 0) & _shown(engine, pins, without)
     field = near.fields
     return [
         ObjectHit(
@@ -98,8 +98,7 @@ async def nearest_pins(engine: Engine, vectors: Vectors, k: int, without: Collec
     except TimeoutError:
         engine.vectors.circuit.too_slow()
         raise StoreUnavailable("milvus", f"no answer within {SEARCH_SECONDS:g} s") from None
-    shown = living(engine, near.ids.ravel()).reshape(near.ids.shape)
-    shown &= ~contains(near.ids.ravel(), np.array(sorted(without), np.int64)).reshape(near.ids.shape)
+    shown = _shown(engine, near.ids, without)
     return [
         ObjectHit(int(near.ids[query, place]), 0, "", 1.0, WHOLE, float(near.scores[query, place]), int(query))
         for query, place in zip(*np.nonzero(shown), strict=True)
@@ -109,7 +108,7 @@ async def nearest_pins(engine: Engine, vectors: Vectors, k: int, without: Collec
 async def scenes(
     engine: Engine, vectors: Vectors, weights: NDArray[np.float64], k: int, without: Collection[int] = ()
 ) -> list[SceneHit]:
-    """The ``k`` living scenes that answer query objects ``(q, d)`` best, each once, best first.
+    """The ``k`` living scenes that answer query objects ``(q, d)`` best, one of each picture, best first.
 
     Raises:
         StoreUnavailable: Milvus is gone or too slow.
@@ -123,8 +122,27 @@ async def scenes(
             np.array([hit.similarity for hit in found], np.float32),
         ),
         weights,
-        k,
+        len(found),
     )
+    rows = first_of_each(engine.state.pictures.canonicals(ranked.scenes))[:k]
     return [
-        SceneHit(score, found[row]) for score, row in zip(ranked.scores.tolist(), ranked.best.tolist(), strict=True)
+        SceneHit(score, found[row])
+        for score, row in zip(ranked.scores[rows].tolist(), ranked.best[rows].tolist(), strict=True)
     ]
+
+
+def by_picture(engine: Engine, hits: Sequence[ObjectHit]) -> dict[int, ObjectHit]:
+    """The first hit of each picture, by its canonical pin, in order."""
+    first: dict[int, ObjectHit] = {}
+    pictures = engine.state.pictures.canonicals(np.array([hit.scene for hit in hits], np.int64))
+    for picture, hit in zip(pictures.tolist(), hits, strict=True):
+        first.setdefault(picture, hit)
+    return first
+
+
+def _shown(engine: Engine, pins: Ints, without: Collection[int]) -> NDArray[np.bool_]:
+    """Which of these pins live and show another picture than those ``without``; any shape."""
+    flat = pins.ravel()
+    pictures = engine.state.pictures.canonicals
+    same = contains(pictures(flat), pictures(np.array(list(without), np.int64)))
+    return (living(engine, flat) & ~same).reshape(pins.shape)

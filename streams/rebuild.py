@@ -16,8 +16,8 @@ from operators.events import Kind
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
+from streams import pin_pictures, pin_words
 from streams.latest_event import FIELDS, unpack
-from streams.pin_words import load
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
@@ -39,7 +39,8 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     latest = await _latest_rows(events)
     state.now = await _latest(events, latest)
     await _catalogue(state, events)
-    await load(state.texts, state.catalogue, events)
+    await pin_words.load(state.texts, state.catalogue, events)
+    await pin_pictures.load(state.pictures, state.catalogue, events)
     await _follows(state, events)
     await _sums(state, events)
     await _trending(state, events)

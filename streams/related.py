@@ -16,6 +16,7 @@ import numpy as np
 from operators.batch import Ints
 from operators.fusion import fuse
 from operators.slate.candidates import NOTHING, Found
+from operators.vision.rolled_up import first_of_each
 from streams.engine import Engine
 from streams.slate_sources import best_of
 from streams.stores.protocols import StoreUnavailable
@@ -62,7 +63,7 @@ SOURCES: Mapping[str, Callable[[Engine, int, int], Awaitable[Found]]] = {"boards
 
 
 async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = ("boards", "visual")) -> Related:
-    """Up to ``k`` living pins related to ``pin``, which is not among them.
+    """Up to ``k`` living pins related to ``pin``; neither it nor its near-duplicates, and one of each picture.
 
     Raises:
         KeyError: a source that is not in :data:`SOURCES`.
@@ -86,10 +87,12 @@ async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = (
         raise next(iter(failed.values()))
     found = {name: _living(engine, each) for name, each in answers.items() if isinstance(each, Found)}
     scores = {name: dict(zip(each.pins.tolist(), each.scores.tolist(), strict=True)) for name, each in found.items()}
-    fused = fuse([each.pins for each in found.values()], k)
+    fused = fuse([each.pins for each in found.values()], sum(map(len, found.values())))
+    pictures = engine.state.pictures.canonicals
+    rows = first_of_each(pictures(fused.ids), without=pictures(np.array([pin], np.int64)))[:k]
     pins = [
         RelatedPin(other, score, {name: own[other] for name, own in scores.items() if other in own})
-        for other, score in zip(fused.ids.tolist(), fused.scores.tolist(), strict=True)
+        for other, score in zip(fused.ids[rows].tolist(), fused.scores[rows].tolist(), strict=True)
     ]
     return Related(pins, sorted(failed))
 

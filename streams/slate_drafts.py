@@ -101,6 +101,7 @@ def _question(state: HotState, pinner: int, pins: Ints, facts: Facts) -> Questio
     return Question(
         pinner=pinner,
         pins=pins,
+        pictures=state.pictures.canonicals(pins),
         owners=facts.owners,
         known=facts.known,
         deleted=facts.deleted,

@@ -19,6 +19,7 @@ from operators.identity import stable_id
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
 from operators.trending import Trending
+from operators.vision.canonical import Canonical
 from streams.pin_words import take
 from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
@@ -30,6 +31,7 @@ class HotState:
     def __init__(self) -> None:
         self.catalogue = Catalogue()
         self.texts = PinTexts()
+        self.pictures = Canonical()
         self.follows = Follows()
         self.quality = Quality()
         self.board_graph = BoardGraph()
@@ -99,7 +101,7 @@ class HotState:
         self.recent.erase(pinner)
         self.board_graph.remove(pins)
         self.trending.remove(pins)
-        self.texts.drop(pins)
+        self._forget_content(pins)
         return pins
 
     async def load(self, events: EventStore) -> None:
@@ -116,7 +118,12 @@ class HotState:
         self.board_graph.add(pins[~gone], boards[~gone], Origin.HOME)
         self.board_graph.remove(pins[gone])
         self.trending.remove(pins[gone])
-        self.texts.drop(pins[gone])
+        self._forget_content(pins[gone])
+
+    def _forget_content(self, pins: Ints) -> None:
+        self.texts.drop(pins)
+        for pin in pins.tolist():
+            self.pictures.remove(pin)
 
 
 def domain_id(domain: str) -> int:

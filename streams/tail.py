@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
+from streams import pin_pictures, pin_words
 from streams.engine import Engine
-from streams.pin_words import COLUMNS
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
@@ -129,9 +129,15 @@ async def _take_pins(engine: Engine, condition: str, parameters: Mapping[str, An
 
 
 async def _take_words(engine: Engine, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
-    rows = await engine.events.query(f"SELECT {COLUMNS} FROM pin_annotations WHERE {condition}", parameters)
+    rows = await engine.events.query(f"SELECT {pin_words.COLUMNS} FROM pin_annotations WHERE {condition}", parameters)
     if rows:
         engine.state.take_words(rows)
+
+
+async def _take_pictures(engine: Engine, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
+    rows = await engine.events.query(f"SELECT {pin_pictures.COLUMNS} FROM fingerprints WHERE {condition}", parameters)
+    if rows:
+        await pin_pictures.take(engine.state.pictures, engine.state.catalogue, engine.events, rows)
 
 
 class Tail:
@@ -159,7 +165,7 @@ class Tail:
             self._since = began - OVERLAP_MS
 
     async def _pins(self) -> None:
-        for take in (_take_pins, _take_words):  # words count when their pin is known
+        for take in (_take_pins, _take_words, _take_pictures):  # what is said of a pin counts when it is known
             await take(self._engine, "inserted > {since:Int64}", {"since": self._since})
 
     async def _follows(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from operators.accepted import AcceptedPin
 from operators.identity import combined_id
 from operators.rejection import Reason
+from operators.vision.fingerprint import Fingerprints, fingerprint
 from operators.vision.windows import windows
 from streams.engine import Engine
 from streams.images.fitting import Pixels, crop
 from streams.images.rejection import ImageRejected
+from streams.pin_pictures import keep
 from streams.stores.protocols import Detection, EventStore, Models, VectorStore
 
 Vector = NDArray[np.float32]
@@ -50,6 +53,8 @@ class Understanding:
     objects: list[SeenObject] = field(default_factory=list)
     #: Parts of the picture that object search finds, too; they are in Milvus alone.
     windows: list[SeenObject] = field(default_factory=list)
+    #: By which near-duplicates are found (``operators/vision/fingerprint.py``).
+    fingerprint: Fingerprints | None = None
     rejected: ImageRejected | None = None
 
 
@@ -69,11 +74,15 @@ async def understand(
     ]
     there = [(at, image) for at, image in enumerate(images) if isinstance(image, np.ndarray)]
     groups = [there[start : start + GROUP] for start in range(0, len(there), GROUP)]
-    looked = await asyncio.gather(*(_look(models, pins, group, side) for group in groups))
-    for group, answers in zip(groups, looked, strict=True):
-        for (at, _), answer in zip(group, answers, strict=True):
-            outcomes[at] = answer
+    looking = asyncio.gather(*(_look(models, pins, group, side) for group in groups))
+    looked, prints = await asyncio.gather(looking, asyncio.to_thread(_fingerprints, [image for _, image in there]))
+    for (at, _), answer, views in zip(there, chain.from_iterable(looked), prints, strict=True):
+        outcomes[at] = answer if answer.vector is None else replace(answer, fingerprint=views)
     return outcomes
+
+
+def _fingerprints(images: Sequence[Pixels]) -> list[Fingerprints]:
+    return [fingerprint(image) for image in images]
 
 
 async def _look(
@@ -125,6 +134,8 @@ async def record(engine: Engine, understandings: Sequence[Understanding], encode
         await _record_vectors(engine.vectors, understandings)
     with engine.metrics.store("clickhouse", "record"):
         await _record_rows(engine.events, understandings, encoder)
+        prints = [(one.pin, one.fingerprint) for one in understandings]
+        await keep(engine.state.pictures, engine.state.catalogue, engine.events, prints)
     engine.vector_cache.drop(_ids([one for one in understandings if one.vector is None]))
     engine.vector_cache.put({one.pin.pin: one.vector for one in understandings if one.vector is not None})
 

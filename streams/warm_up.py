@@ -19,7 +19,9 @@ from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
+from operators.vision.canonical import Canonical
 from operators.vision.colours import salient_palette
+from operators.vision.fingerprint import VIEWS, WORDS
 from operators.vision.photo_quality import photo_quality
 from streams.feed_schedule import FeedSchedule
 from streams.slate_sources import best_of
@@ -66,6 +68,9 @@ def warm_up() -> None:
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
+    pictures = Canonical()
+    for pin in (1, 2):
+        pictures.add(pin, _TIME, np.full((len(VIEWS), WORDS), pin, np.uint64))
     for look in (salient_palette, photo_quality):
         look(np.zeros((8, 8, 3), np.uint8))
 

@@ -10,6 +10,7 @@ _DROPPED = {
     "own": "the pinner posted it",
     "hidden": "the pinner hid it",
     "saved": "the pinner has saved it already",
+    "duplicate": "its picture is that of a better candidate",
     "seen": "it was shown to the pinner before",
 }
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 from operators.small_sets import contains
+from operators.vision.rolled_up import first_of_each
 
 Mask = NDArray[np.bool_]
 
@@ -19,7 +20,8 @@ class Question:
     """What filters look at: candidates of one pinner, facts of each pin, and the pinner's own history."""
 
     pinner: int
-    pins: Ints  # (n,)
+    pins: Ints  # (n,), best first
+    pictures: Ints  # (n,) the canonical pin of each picture (operators/vision/canonical.py)
     owners: Ints  # (n,), 0 where unknown
     known: Mask  # (n,) the catalogue has the pin
     deleted: Mask  # (n,)
@@ -53,6 +55,16 @@ def saved(question: Question) -> Mask:
     return contains(question.pins, question.saved)
 
 
+def duplicate(question: Question) -> Mask:
+    """Pins whose picture is that of a better candidate, even of one that is dropped: what was saved is not offered."""
+    again = question.pictures != question.pins
+    # Without a pin that rolls up to another no two are of one picture, and nothing need be sorted.
+    if again.any():
+        again[:] = True
+        again[first_of_each(question.pictures)] = False
+    return again
+
+
 def seen(question: Question) -> Mask:
     """Pins that were shown to the pinner before."""
     return contains(question.pins, question.seen)
@@ -61,7 +73,7 @@ def seen(question: Question) -> Mask:
 #: In order: a pin that several filters would drop is counted under the first. ``seen`` is last, so that what it
 #: drops alone may come back at the end of a slate that would else be short.
 FILTERS: Mapping[str, Callable[[Question], Mask]] = {
-    filter_.__name__: filter_ for filter_ in (deleted, unknown, own, hidden, saved, seen)
+    filter_.__name__: filter_ for filter_ in (deleted, unknown, own, hidden, saved, duplicate, seen)
 }
 
 

@@ -2,8 +2,7 @@
 
 Pins whose pictures' fingerprints are near each other form a group, and so do pins near to those (connected
 components). The canonical pin is the group's earliest. What is held does not depend on the order in which pins came
-and went, as long as there is room: after any adding and removing it is what adding the remaining ones in any order
-gives.
+and went, as long as there is room: it is what adding the remaining ones in any order gives.
 """
 
 from __future__ import annotations
@@ -15,8 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.batch import Ints
 from operators.vision.fingerprint import VIEWS, WORDS, Fingerprints
 from operators.vision.hamming import HammingIndex
+from operators.vision.rolled_up import RolledUp
 
 #: Bits apart at most to be the same picture: chosen on real photos (``docs/near-duplicates.md``).
 NEAR = 48
@@ -56,6 +57,7 @@ class Canonical:
         self._by_print: dict[bytes, int] = {}
         self._of_pin: dict[int, tuple[int, int]] = {}
         self._groups: dict[int, set[int]] = {}
+        self._rolled_up = RolledUp()
 
     def __len__(self) -> int:
         """Pins known."""
@@ -66,15 +68,19 @@ class Canonical:
 
         A picture too flat for a fingerprint (all bits 0) is only itself. Returns the canonical pin.
         """
+        name = views.tobytes()
+        if self._of_pin.get(pin) == (self._by_print.get(name), created):
+            return self.canonical(pin)
         self.remove(pin)
         if not views.any():
             return pin
-        name = views.tobytes()
         slot = self._by_print.get(name)
         if slot is None:
             slot = self._by_print[name] = self._new(pin, views)
         insort(self._pictures[slot].pins, (created, pin))
         self._of_pin[pin] = slot, created
+        self._rolled_up.put(np.array([pin]), np.array([slot]))
+        self._lead(self._groups[self._pictures[slot].group])
         if len(self._of_pin) > self.capacity:
             self.remove(next(iter(self._of_pin)))
         return self.canonical(pin)
@@ -86,7 +92,9 @@ class Canonical:
             return
         picture = self._pictures[slot]
         picture.pins.remove((created, pin))
+        self._rolled_up.put(np.array([pin]), np.array([-1]))
         if picture.pins:
+            self._lead(self._groups[picture.group])
             return
         del self._pictures[slot], self._by_print[self._index.views(slot).tobytes()]
         self._index.remove(slot)
@@ -96,10 +104,16 @@ class Canonical:
 
     def canonical(self, pin: int) -> int:
         """The earliest pin of the same picture; the pin itself when nothing is known of it."""
-        if pin not in self._of_pin:
-            return pin
-        slots = self._groups[self._pictures[self._of_pin[pin][0]].group]
-        return min(self._pictures[slot].pins[0] for slot in slots)[1]
+        return int(self.canonicals(np.array([pin], np.int64))[0])
+
+    def canonicals(self, pins: Ints) -> Ints:
+        """:meth:`canonical` of many pins. ``(n,) -> (n,)``."""
+        return self._rolled_up.of(pins)
+
+    def near_to(self, pin: int) -> list[Fingerprints]:
+        """Fingerprints ``(views, WORDS)`` of the other pictures that are near to a pin's own."""
+        near = self._pictures[self._of_pin[pin][0]].near if pin in self._of_pin else ()
+        return [self._index.views(slot) for slot in sorted(near)]
 
     def group(self, pin: int) -> list[int]:
         """All pins of the same picture, earliest first."""
@@ -137,6 +151,8 @@ class Canonical:
         for one, other in np.asarray(saved["pairs"], np.int64).tolist():
             self._pictures[slots[one]].near.add(slots[other])
             self._pictures[slots[other]].near.add(slots[one])
+        if slots:
+            self._rolled_up.put(np.array(columns[0], np.int64), np.array(slots)[columns[2]])
         self._regroup(set(slots))
 
     def _new(self, pin: int, views: Fingerprints) -> int:
@@ -166,15 +182,19 @@ class Canonical:
 
     def _regroup(self, slots: set[int]) -> None:
         """Groups of these pictures anew, by who can be reached from whom; each named by one of its slots."""
-        while slots:
-            reached, edge = set[int](), [min(slots)]
+        for first in sorted(slots):
+            reached, edge = set[int](), [first] if first in slots else []
             while edge:
                 slot = edge.pop()
                 if slot not in reached:
                     reached.add(slot)
                     edge += self._pictures[slot].near
-            name = min(reached)
-            for slot in reached:
-                self._pictures[slot].group = name
-            self._groups[name] = reached
-            slots -= reached
+            if reached:
+                for slot in reached:
+                    self._pictures[slot].group = first
+                self._groups[first] = reached
+                self._lead(reached)
+                slots -= reached
+
+    def _lead(self, slots: set[int]) -> None:
+        self._rolled_up.lead(slots, min(self._pictures[slot].pins[0] for slot in slots)[1])

@@ -36,7 +36,8 @@ class Summary(msgspec.Struct):
 class Pin(msgspec.Struct):
     """A pin as its newest event has it. 0 stands for no pinner or board; times are milliseconds since the epoch.
 
-    ``understood`` is true when this very version has been through the detector and the encoder.
+    ``understood`` is true when this very version has been through the detector and the encoder. ``canonical`` is the
+    earliest pin of the same picture, itself included, and ``duplicates`` how many others there are.
     """
 
     pin: int
@@ -50,6 +51,8 @@ class Pin(msgspec.Struct):
     domain: str
     image: str
     understood: bool
+    canonical: int
+    duplicates: int
     objects: list[SeenObject]
     stats: Summary
 
@@ -73,6 +76,7 @@ async def describe(engine: Engine, pin: int) -> Pin:
     row = {name: column[0] for name, column in facts.items()}
     seen = await engine.events.query(_OBJECTS, {"pin": pin, "version": int(row["version"])})
     counted = await history(engine.events, "engagement_by_pin", "pin", pin, since=engine.state.now)
+    same = engine.state.pictures.group(pin)
     return Pin(
         pin=pin,
         version=int(row["version"]),
@@ -85,6 +89,8 @@ async def describe(engine: Engine, pin: int) -> Pin:
         domain=str(row["domain"]),
         image=str(row["image"]),
         understood=int(row["encoded"]) == int(row["version"]),
+        canonical=same[0],
+        duplicates=len(same) - 1,
         objects=[_object(seen, index) for index in range(len(seen.get("object", ())))],
         stats=Summary(counted.totals, counted.rates, pin_quality(engine, pin)),
     )

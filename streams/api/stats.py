@@ -8,13 +8,15 @@ from aiohttp import web
 
 from operators.domain import domain_of
 from streams.api.answers import answer, identity, integer, known
-from streams.api.counts import HOUR_MS, History, history
+from streams.api.counts import HOUR_MS, Counts, History, group_totals, history
 from streams.api.problems import Problem
 from streams.engine import Engine
 from streams.state import domain_id
 
 #: Hours shown one by one: a week unless asked otherwise, ten years at most.
 HOURS, MOST_HOURS = 7 * 24, 87_600
+#: Pins of a group that are named: a picture may be pinned many thousand times.
+PINS_NAMED = 100
 
 
 class PinQuality(msgspec.Struct):
@@ -44,11 +46,23 @@ class DomainQuality(msgspec.Struct):
     quality: float
 
 
+class PictureGroup(msgspec.Struct):
+    """Pins that show the same picture (``docs/near-duplicates.md``), and what was done with all of them together.
+
+    ``pins`` are the earliest hundred of ``size``, the canonical one first.
+    """
+
+    pins: list[int]
+    size: int
+    totals: Counts
+
+
 class PinStats(History):
-    """A pin: what was done with it."""
+    """A pin: what was done with it, and with it and its near-duplicates (``group``)."""
 
     pin: int
     quality: PinQuality
+    group: PictureGroup
 
 
 class PinnerStats(msgspec.Struct):
@@ -85,7 +99,9 @@ def routes(engine: Engine) -> list[web.RouteDef]:
     async def pins(request: web.Request) -> web.Response:
         pin = identity(request, "pin")
         found = await history(store, "engagement_by_pin", "pin", pin, since(request))
-        return answer(PinStats(found.totals, found.rates, found.hours, pin, pin_quality(engine, pin)))
+        same = state.pictures.group(pin)
+        group = PictureGroup(same[:PINS_NAMED], len(same), await group_totals(store, same))
+        return answer(PinStats(found.totals, found.rates, found.hours, pin, pin_quality(engine, pin), group))
 
     async def pinners(request: web.Request) -> web.Response:
         pinner, first = identity(request, "pinner"), since(request)

@@ -8,11 +8,12 @@ some = st.sets(st.integers(1, 20), max_size=12)
 PINNER = 99
 
 
-def question(pins, *, gone=(), unheard=(), mine=(), seen=(), saved=(), hidden=()):
+def question(pins, *, gone=(), unheard=(), mine=(), seen=(), saved=(), hidden=(), same=None):
     ids = np.array(pins, np.int64)
     return Question(
         pinner=PINNER,
         pins=ids,
+        pictures=np.array([(same or {}).get(pin, pin) for pin in pins], np.int64),
         owners=np.where(np.isin(ids, list(mine)), PINNER, 1),
         known=~np.isin(ids, list(unheard)),
         deleted=np.isin(ids, list(gone)),
@@ -35,6 +36,12 @@ def test_nothing_leaks_nothing_else_is_lost_and_every_drop_is_counted_once(
 def test_the_first_filter_that_objects_is_named():
     _, dropped = apply(question([7], gone=[7], seen=[7], hidden=[7]))
     assert {name: pins.tolist() for name, pins in dropped.items()} == {"deleted": [7]}
+
+
+def test_one_of_each_picture_stays_and_none_of_one_that_is_saved():
+    keep, dropped = apply(question([9, 4, 7, 5, 3], saved=[7], same={9: 3, 3: 3, 7: 2, 5: 2}))
+    assert keep.tolist() == [True, True, False, False, False]
+    assert {name: pins.tolist() for name, pins in dropped.items()} == {"saved": [7], "duplicate": [5, 3]}
 
 
 def test_seen_is_the_last_filter_so_that_its_drops_may_return():

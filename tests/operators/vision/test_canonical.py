@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from operators.vision.canonical import NEAR, SURE, Canonical
 from operators.vision.fingerprint import BITS, VIEWS, WORDS, distances
 from operators.vision.hamming import HammingIndex
+from operators.vision.rolled_up import first_of_each
 
 
 def views(seed: int, flipped: int = 0) -> np.ndarray:
@@ -128,3 +129,36 @@ def test_the_index_misses_nothing():
     index.remove(slots[0])
     assert slots[0] not in index.within(prints[0], NEAR)
     assert index.add(prints[0]) == slots[0]
+
+
+def test_many_pins_are_looked_up_at_once_whatever_came_and_went():
+    draw, index = random.Random(5), Canonical(capacity=40)
+    assert index.canonicals(np.array([3, 4])).tolist() == [3, 4]
+    for step in range(400):
+        pin = draw.randint(1, 60)
+        if draw.random() < 0.3:
+            index.remove(pin)
+        else:
+            index.add(pin, draw.randint(0, 9), views(draw.randint(0, 8), draw.randint(0, 60)))
+        if step % 20 == 0:
+            saved = Canonical(capacity=40)
+            saved.load(index.save())
+            pins = list(range(1, 70))
+            expected = [index.group(each)[0] for each in pins]
+            assert index.canonicals(np.array(pins)).tolist() == expected
+            assert saved.canonicals(np.array(pins)).tolist() == expected
+
+
+def test_what_is_near_to_a_pin_is_told_by_fingerprint():
+    index = Canonical()
+    for pin, seed, flipped in ((1, 1, 0), (2, 1, 5), (3, 1, 0), (4, 2, 0)):
+        index.add(pin, pin, views(seed, flipped))
+    assert [each.tolist() for each in index.near_to(1)] == [views(1, 5).tolist()]
+    assert [each.tolist() for each in index.near_to(2)] == [views(1).tolist()]
+    assert index.near_to(4) == [] == index.near_to(9)
+
+
+def test_the_first_of_each_group_in_order():
+    assert first_of_each(np.array([5, 2, 5, 9, 2])).tolist() == [0, 1, 3]
+    assert first_of_each(np.array([5, 2, 5, 9, 2]), without=np.array([5, 7])).tolist() == [1, 3]
+    assert first_of_each(np.zeros(0, np.int64)).tolist() == []
