@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from operators.annotations.dictionary import Dictionary
-from operators.annotations.phrases import phrases
 from operators.annotations.words import BREAK, Text, pin_text, words
 
 #: Products are drawn into two halves: constants were chosen on the first, figures are those of the second.
@@ -61,7 +60,7 @@ class RoomProducts:
 def dictionary_of(texts: list[Text]) -> Dictionary:
     dictionary = Dictionary()
     for text in texts:
-        dictionary.add(phrases(text.ids()))
+        dictionary.add(np.array(text.ids), np.array([len(text.ids)]))
     return dictionary
 
 
