@@ -7,7 +7,9 @@ the half that no constant was chosen on. docs/annotations.md has the tables.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from operators.annotations.pin_words import PinWords
 from operators.annotations.spans import WEIGHTS
 from operators.annotations.words import Text, seen_text, word_id
 from streams.annotating import ALIKE, LEAST_SEEN, taxonomy
+from streams.settings import Settings
 from tests.quality.room_products import RoomProducts, dictionary_of
 
 pytestmark = pytest.mark.data
@@ -28,12 +31,23 @@ AT = 3
 #: Products of a type, for it to be a query.
 LEAST_OF_TYPE = 3
 
+FULL = os.environ.get("PINSTREAM_FULL") == "1"
+#: Without PINSTREAM_FULL pictures are looked at of types that so many products have: 148 products of 5 types.
+OFTEN = 1 if FULL else 20
+
 Said = Sequence[Mapping[str, float]]
 
 
 @pytest.fixture(scope="module")
 def rooms(shared_data: Path) -> RoomProducts:
     return RoomProducts(shared_data)
+
+
+@pytest.fixture(scope="module")
+def seen_rooms(shared_data: Path, triton: Settings) -> tuple[RoomProducts, np.ndarray]:
+    """Products with vectors of their pictures."""
+    rooms = RoomProducts(shared_data, OFTEN)
+    return rooms, asyncio.run(rooms.vectors(triton))
 
 
 def hits(rooms: RoomProducts, found: Mapping[int, Sequence[Annotation]]) -> dict[str, float]:
@@ -55,10 +69,8 @@ def test_the_right_type_is_among_the_first_annotations(rooms: RoomProducts) -> N
     }
     dictionary = dictionary_of(texts["title, description"])
     figures = {
-        name: hits(
-            rooms, {at: annotate(said[at]) for said in [said_by_texts(some, dictionary)] for at in rooms.test.tolist()}
-        )
-        for name, some in texts.items()
+        name: hits(rooms, {at: annotate(said[at]) for at in rooms.test.tolist()})
+        for name, said in ((name, said_by_texts(some, dictionary)) for name, some in texts.items())
     }
     print(f"\nright type among annotations: {json.dumps(figures)}")
     for name in ("title", "title, description"):
@@ -67,8 +79,9 @@ def test_the_right_type_is_among_the_first_annotations(rooms: RoomProducts) -> N
     assert figures["name, description"][f"@{AT}"] < 0.1, "the type is not hidden"
 
 
-def test_what_looks_alike_names_what_the_text_does_not(rooms: RoomProducts) -> None:
-    vectors = rooms.vectors()
+@pytest.mark.real
+def test_what_looks_alike_names_what_the_text_does_not(seen_rooms: tuple[RoomProducts, np.ndarray]) -> None:
+    rooms, vectors = seen_rooms
     whole = rooms.texts(hidden=False)
     dictionary = dictionary_of(whole)
     said = [dict(annotate(own)) for own in said_by_texts(whole, dictionary)]
@@ -138,9 +151,10 @@ def test_text_search_finds_products_by_type(rooms: RoomProducts) -> None:
         assert each["index"]["P@10"] >= each["word match"]["P@10"], figures
 
 
-def test_text_search_finds_what_only_neighbours_name(rooms: RoomProducts) -> None:
+@pytest.mark.real
+def test_text_search_finds_what_only_neighbours_name(seen_rooms: tuple[RoomProducts, np.ndarray]) -> None:
     """The products of one half have lost their type; those of the other half keep theirs, and may name them."""
-    vectors = rooms.vectors()
+    rooms, vectors = seen_rooms
     hidden = set(rooms.test.tolist())
     bare, whole = rooms.texts(hidden=True), rooms.texts(hidden=False)
     texts = [bare[at] if at in hidden else whole[at] for at in range(len(whole))]
