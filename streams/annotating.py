@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from operators.accepted import AcceptedPin
-from operators.annotations.confidence import Annotation, annotate, closeness, said_by_text, votes
+from operators.annotations.confidence import Annotation, annotate, closeness, said_by_texts, votes
 from operators.annotations.spans import WEIGHTS
 from operators.annotations.taxonomy import Taxonomy
 from operators.annotations.words import Text, phrase_of, pin_text, seen_text, words
@@ -43,9 +43,9 @@ async def describe(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Row]:
         texts = [_text(pin) for pin in chunk]
         new = [_row(pin, Stage.OWN, text) for pin, text in zip(chunk, texts, strict=True)]
         engine.state.take_words(columns(new))
-        for pin, row, text in zip(chunk, new, texts, strict=True):
-            _annotated(row, annotate(said_by_text(text, engine.state.texts.dictionary)))
-            rows.append(row)
+        said = said_by_texts(texts, engine.state.texts.dictionary)
+        for pin, row, own in zip(chunk, new, said, strict=True):
+            rows.append(_annotated(row, annotate(own)))
             if pin.deleted:
                 rows.append(_row(pin, Stage.SEEN, Text([], [])))
         await asyncio.sleep(0)
@@ -62,10 +62,9 @@ async def look_around(engine: Engine, seen: Sequence[Understanding]) -> dict[int
     said = await _said(engine, asked)
     rows: list[Row] = []
     found: dict[int, list[Annotation]] = {}
-    for one in seen:
+    texts = [_text(one.pin) for one in seen]
+    for one, text, own in zip(seen, texts, said_by_texts(texts, engine.state.texts.dictionary), strict=True):
         pin = one.pin.pin
-        text = _text(one.pin)
-        own = said_by_text(text, engine.state.texts.dictionary)
         for each in one.objects:
             label = phrase_of([word for word in words(each.detection.label) if word])
             doubt = 1.0 - WEIGHTS.fields[-1] * each.detection.confidence
@@ -106,7 +105,7 @@ def _beside(text: Text, annotations: Iterable[Annotation]) -> Text:
 
 def _row(pin: AcceptedPin, stage: Stage, text: Text) -> Row:
     return {
-        "pin": pin.pin, "stage": int(stage), "version": pin.version, "words": text.ids().tolist(),
+        "pin": pin.pin, "stage": int(stage), "version": pin.version, "words": text.ids,
         "fields": text.fields, "phrases": [], "confidences": [], "interests": [], "interest_scores": [],
     }  # fmt: skip
 

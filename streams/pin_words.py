@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.annotations.pin_texts import PinTexts
-from operators.batch import Ints
+from operators.annotations.pin_words import PinWords
 from operators.catalogue import Catalogue
 from streams.stores.protocols import EventStore
 
@@ -27,21 +27,13 @@ class Stage(IntEnum):
     SEEN = 2
 
 
-class _Ragged(NamedTuple):
-    pins: Ints
-    ends: Ints
-    words: Ints
-    fields: NDArray[np.uint8]
-
-
 def take(texts: PinTexts, catalogue: Catalogue, rows: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
     """Fold rows in whose version is the newest that the catalogue knows of a living pin; others have no effect."""
     current = _current(catalogue, rows)
     for stage in Stage:
         chosen = np.flatnonzero(current & (np.asarray(rows["stage"]) == stage))
         if len(chosen):
-            pins, ends, words, fields = _ragged(rows, chosen)
-            texts.put_own(pins, ends, words, fields) if stage == Stage.OWN else texts.put_seen(pins, ends, words)
+            (texts.put_own if stage == Stage.OWN else texts.put_seen)(_words(rows, chosen))
 
 
 async def load(texts: PinTexts, catalogue: Catalogue, events: EventStore) -> None:
@@ -54,10 +46,10 @@ async def load(texts: PinTexts, catalogue: Catalogue, events: EventStore) -> Non
             " AND notEmpty(words) ORDER BY pin, stage"
         )
         if rows:
-            pins, ends, words, fields = _ragged(rows, np.flatnonzero(_current(catalogue, rows)))
+            pins, ends, words, fields = _words(rows, np.flatnonzero(_current(catalogue, rows)))
             # Stage 2 follows stage 1 of the same pin: the words of both are one text.
             last = np.append(pins[1:] != pins[:-1], True)[: len(pins)]
-            texts.load(pins[last], ends[last], words, fields)
+            texts.load(PinWords(pins[last], ends[last], words, fields))
 
 
 def _current(catalogue: Catalogue, rows: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -67,10 +59,10 @@ def _current(catalogue: Catalogue, rows: Mapping[str, Any]) -> NDArray[np.bool_]
     return newest & catalogue.known(pins) & ~catalogue.is_deleted(pins)
 
 
-def _ragged(rows: Mapping[str, Any], chosen: NDArray[np.intp]) -> _Ragged:
+def _words(rows: Mapping[str, Any], chosen: NDArray[np.intp]) -> PinWords:
     words = [np.asarray(rows["words"][row], np.int64) for row in chosen.tolist()]
     fields = [np.asarray(rows["fields"][row], np.uint8) for row in chosen.tolist()]
-    return _Ragged(
+    return PinWords(
         np.array(rows["pin"], np.int64)[chosen],
         np.cumsum([len(each) for each in words], dtype=np.int64),
         np.concatenate([np.zeros(0, np.int64), *words]),

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from operators.annotations.confidence import said_by_text
+from operators.annotations.confidence import said_by_texts
+from operators.annotations.pin_words import PinWords
 from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
@@ -58,9 +59,9 @@ def warm_up() -> None:
     state.catalogue.pins_of(1, 1)
     state.catalogue.facts(ids)
     state.take_words(_words())
-    said_by_text(pin_text("warm up"), state.texts.dictionary)
+    said_by_texts([pin_text("warm up")], state.texts.dictionary)
     state.texts.index.search([(np.array([1, 2]), 1.0)], 1)
-    state.texts.load(np.array([13]), np.array([2]), ids, np.zeros(2, np.uint8))
+    state.texts.load(PinWords(np.array([13]), np.array([2]), ids, np.zeros(2, np.uint8)))
     state.texts.drop(one)
     merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
     best_of(ids, np.ones(2, np.float32), 1, without=one)

@@ -5,8 +5,12 @@ What set-up downloaded into the project's home (Kafka's jars, weights, …) is l
 
 from __future__ import annotations
 
-import asyncio
 import os
+
+# Before numpy is loaded: small products of matrices cost ten times as much where threads wait for busy cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -7,7 +7,7 @@ agree on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from operators.annotations.dictionary import Dictionary, Floats
 from operators.annotations.spans import WEIGHTS, Weights, worth
-from operators.annotations.words import Text, phrase_of, stands_alone
+from operators.annotations.words import BREAK, Text, phrase_of, stands_alone
 
 #: Power of the cosine: of vectors that are all much alike, only the nearest should speak.
 SHARPNESS = 8
@@ -30,22 +30,29 @@ class Annotation(NamedTuple):
     confidence: float
 
 
-def said_by_text(text: Text, dictionary: Dictionary, weights: Weights = WEIGHTS) -> dict[str, float]:
-    """The phrases of a text that the dictionary holds, with what the text alone says for them, 0 … 1."""
-    alone = np.fromiter(map(stands_alone, text.words), np.bool_, len(text.words))
-    fields = np.array(text.fields, np.int64)
-    said = worth(text.ids(), alone, fields, dictionary, weights)
+def said_by_texts(texts: Sequence[Text], dictionary: Dictionary, weights: Weights = WEIGHTS) -> list[dict[str, float]]:
+    """Of each text the phrases that the dictionary holds, with what the text alone says for them, 0 … 1."""
+    # As one text, with a break after each: no phrase goes over a break.
+    words = [word for text in texts for word in (*text.words, BREAK)]
+    fields = [field for text in texts for field in (*text.fields, 0)]
+    ids = np.array([each for text in texts for each in (*text.ids, 0)], np.int64)
+    alone = np.array([stands_alone(word) for word in words], np.bool_)
+    said = worth(ids, alone, np.array(fields, np.int64), dictionary, weights)
+    starts, lasts = np.nonzero(said)
+    values = said[starts, lasts]
+    of = np.searchsorted(np.cumsum([len(text.words) + 1 for text in texts]), starts, side="right")
     # In order of place where equal, so that what is left out of a long text does not depend on the machine.
-    best = np.argsort(-said, axis=None, kind="stable")[: min(2 * MOST, np.count_nonzero(said))]
-    starts, lasts = np.unravel_index(best, said.shape)
-    witnesses: dict[tuple[str, int], float] = {}
-    for start, last, value in zip(starts.tolist(), lasts.tolist(), said[starts, lasts].tolist(), strict=True):
-        witness = phrase_of(text.words[start : start + last + 1]), text.fields[start]
-        witnesses[witness] = max(witnesses.get(witness, 0.0), value)
-    doubts: dict[str, float] = {}
-    for (phrase, _), value in witnesses.items():
-        doubts[phrase] = doubts.get(phrase, 1.0) * (1.0 - value)
-    return {phrase: 1.0 - doubt for phrase, doubt in doubts.items()}
+    order = np.lexsort((-values, of))
+    order = order[np.arange(len(of)) - np.searchsorted(of, of) < 2 * MOST]
+    doubts = [dict[str, float]() for _ in texts]
+    heard: set[tuple[int, str, int]] = set()
+    for text, start, last, value in zip(*(each[order].tolist() for each in (of, starts, lasts, values)), strict=True):
+        phrase = phrase_of(words[start : start + last + 1])
+        witness = text, phrase, fields[start]
+        if witness not in heard:  # the best of a field comes first
+            heard.add(witness)
+            doubts[text][phrase] = doubts[text].get(phrase, 1.0) * (1.0 - value)
+    return [{phrase: 1.0 - doubt for phrase, doubt in each.items()} for each in doubts]
 
 
 def closeness(cosines: NDArray[np.floating[Any]]) -> Floats:
@@ -73,5 +80,5 @@ def annotate(own: Mapping[str, float], voted: Iterable[tuple[float, Mapping[str,
     for worth_, vote in voted:
         for phrase, share in vote.items():
             joined[phrase] = 1.0 - (1.0 - joined.get(phrase, 0.0)) * (1.0 - worth_ * share)
-    rounded = ((phrase, round(confidence, 6)) for phrase, confidence in joined.items())
-    return [Annotation(*each) for each in sorted(rounded, key=lambda each: (-each[1], each[0]))[:MOST]]
+    ordered = sorted([(-round(confidence, 6), phrase) for phrase, confidence in joined.items()])
+    return [Annotation(phrase, -negative) for negative, phrase in ordered[:MOST]]

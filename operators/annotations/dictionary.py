@@ -11,22 +11,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from operators.annotations.phrases import LONGEST, Phrases, name_phrases
+from operators.annotations.phrases import LONGEST, name_phrases
 from operators.batch import Ints
 from operators.id_index import first_slot
 
 #: Cells of a row, and rows: 12 MiB, taken as they fill.
 WIDTH, DEPTH = 1 << 20, 3
+#: Makes another phrase of one for each row; the multiplier of Knuth's MMIX.
+_ROW = 0x5851F42D4C957F2D
 
 Floats = NDArray[np.float64]
-
-
-@njit(cache=True)
-def _shift(cells, phrases, by):  # type: ignore[no-untyped-def]
-    mask = cells.shape[1] - 1
-    for i in range(len(phrases)):
-        for row in range(cells.shape[0]):
-            cells[row, first_slot(phrases[i] + row * 0x5851F42D4C957F2D, mask)] += by
 
 
 @njit(cache=True)
@@ -35,7 +29,7 @@ def _counts(cells, phrases, out):  # type: ignore[no-untyped-def]
     for i in range(len(phrases)):
         least = cells[0, first_slot(phrases[i], mask)]
         for row in range(1, cells.shape[0]):
-            least = min(least, cells[row, first_slot(phrases[i] + row * 0x5851F42D4C957F2D, mask)])
+            least = min(least, cells[row, first_slot(phrases[i] + row * _ROW, mask)])
         out[i] = least
 
 
@@ -62,16 +56,20 @@ def _different(ids):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _add_texts(cells, words, ends):  # type: ignore[no-untyped-def]
-    pins = begin = 0
+def _count_texts(cells, words, ends, by):  # type: ignore[no-untyped-def]
+    """Shift the cells of each text's phrases; returns how many texts have words."""
+    mask = cells.shape[1] - 1
+    texts = begin = 0
     for end in ends:
         if end > begin:
             ids = np.zeros((end - begin, LONGEST), np.int64)
             name_phrases(words[begin:end], ids)
-            _shift(cells, _different(ids), 1)
-            pins += 1
+            for phrase in _different(ids):
+                for row in range(cells.shape[0]):
+                    cells[row, first_slot(phrase + row * _ROW, mask)] += by
+            texts += 1
         begin = end
-    return pins
+    return texts
 
 
 @njit(cache=True)
@@ -105,19 +103,13 @@ class Dictionary:
     def nbytes(self) -> int:
         return self._cells.nbytes
 
-    def add(self, phrases: Phrases) -> None:
-        """Count the phrases of one pin, each once."""
-        self.pins += 1
-        _shift(self._cells, phrases.distinct(), 1)
+    def add(self, words: Ints, ends: Ints) -> None:
+        """Count the phrases of each text once: ``words[ends[i - 1] : ends[i]]`` is text ``i``, 0 for a break."""
+        self.pins += int(_count_texts(self._cells, words, ends, 1))
 
-    def add_many(self, words: Ints, ends: Ints) -> None:
-        """:meth:`add` for many pins: ``words[ends[i - 1] : ends[i]]`` are those of pin ``i``, 0 for a break."""
-        self.pins += int(_add_texts(self._cells, words, ends))
-
-    def remove(self, phrases: Phrases) -> None:
+    def remove(self, words: Ints, ends: Ints) -> None:
         """Take back what :meth:`add` counted."""
-        self.pins -= 1
-        _shift(self._cells, phrases.distinct(), -1)
+        self.pins -= int(_count_texts(self._cells, words, ends, -1))
 
     def merge(self, other: Dictionary) -> None:
         """Add the pins of another dictionary of the same width. Raises ValueError when it has another."""

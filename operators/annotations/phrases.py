@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -17,17 +15,6 @@ LONGEST = 6
 #: An odd multiplier (2**64 divided by the golden ratio): the order of words counts.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _POSITIVE = np.uint64(2**63 - 1)
-
-
-class Phrases(NamedTuple):
-    """All phrases of a text, ``(n, LONGEST)``: by first word and by length less one; 0 where there is none."""
-
-    ids: Ints
-
-    def distinct(self) -> Ints:
-        """Each phrase once, ascending."""
-        found: Ints = np.unique(self.ids)
-        return found[found > 0]
 
 
 @njit(cache=True)
@@ -44,8 +31,11 @@ def name_phrases(words, out):  # type: ignore[no-untyped-def]
             out[start, length] = max(np.int64(1), np.int64(name & _POSITIVE))
 
 
-def phrases(words: Ints) -> Phrases:
-    """The phrases of words ``(n,)``, in which 0 is a break."""
+def phrases(words: Ints) -> Ints:
+    """The phrases of words ``(n,)``, in which 0 is a break: ``(n, LONGEST)`` by first word and length less one.
+
+    0 where there is none.
+    """
     ids = np.zeros((len(words), LONGEST), np.int64)
     name_phrases(np.ascontiguousarray(words, np.int64), ids)
-    return Phrases(ids)
+    return ids

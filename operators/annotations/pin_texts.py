@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from operators.annotations.dictionary import Dictionary
-from operators.annotations.phrases import phrases
-from operators.annotations.text_index import FieldNumbers, TextIndex
+from operators.annotations.pin_words import PinWords
+from operators.annotations.text_index import TextIndex
 from operators.annotations.words import Field
 from operators.batch import Ints
 
@@ -24,48 +24,50 @@ class PinTexts:
     def nbytes(self) -> int:
         return self.index.nbytes + self.dictionary.nbytes
 
-    def put_own(self, pins: Ints, ends: Ints, words: Ints, fields: FieldNumbers) -> None:
-        """Give pins ``(n,)`` their own words, ragged as in :meth:`TextIndex.put`. Other words end what was seen."""
-        for pin, own, of in _each(pins, ends, words, fields):
-            before, where = self.index.words_of(pin)
-            mine = where != Field.SEEN
-            if np.array_equal(before[mine], own) and np.array_equal(where[mine], of):
-                continue
-            self._count(before[mine], -1)
-            self._count(own, 1)
-            self.index.put(np.array([pin]), np.array([len(own)]), own, of)
+    def put_own(self, some: PinWords) -> None:
+        """Give pins their own words. Other words than before end what was seen; a pin that comes again is changed."""
+        for new in _apart(some):
+            own, _ = self._held(new.pins)
+            changed = own.differs(new)
+            if changed.any():
+                mine = new.rows(changed)
+                self._count(own.rows(changed), mine)
+                self.index.put(mine)
 
-    def put_seen(self, pins: Ints, ends: Ints, words: Ints) -> None:
-        """Give pins words beside their own, ragged as in :meth:`TextIndex.put`, in place of those they had."""
-        for pin, seen, of in _each(pins, ends, words, np.full(len(words), Field.SEEN, np.uint8)):
-            before, where = self.index.words_of(pin)
-            mine = where != Field.SEEN
-            if np.array_equal(before[~mine], seen):
-                continue
-            joined = np.concatenate([before[mine], seen])
-            self.index.put(np.array([pin]), np.array([len(joined)]), joined, np.concatenate([where[mine], of]))
+    def put_seen(self, some: PinWords) -> None:
+        """Give pins words beside their own, in place of those they had. All are of :attr:`Field.SEEN`."""
+        for new in _apart(some):
+            own, seen = self._held(new.pins)
+            changed = seen.differs(new)
+            if changed.any():
+                self.index.put(own.rows(changed).before(new.rows(changed)))
 
-    def load(self, pins: Ints, ends: Ints, words: Ints, fields: FieldNumbers) -> None:
-        """Both for many pins that have no words yet, each once: of each its own words, then what was seen."""
-        self.index.put(pins, ends, words, fields)
-        own = fields != Field.SEEN
-        self.dictionary.add_many(words[own], np.concatenate([[0], np.cumsum(own)])[ends])
+    def load(self, both: PinWords) -> None:
+        """For pins that have no words yet, each once: of each its own words, then what was seen."""
+        self.index.put(both)
+        own = both.within(both.fields != Field.SEEN)
+        self.dictionary.add(own.words, own.ends)
 
     def drop(self, pins: Ints) -> None:
-        """Forget pins, e.g. deleted ones. ``(n,)``."""
-        for pin in pins.tolist():
-            words, where = self.index.words_of(pin)
-            self._count(words[where != Field.SEEN], -1)
-        nothing = np.zeros(0, np.int64)
-        self.index.put(pins, np.zeros(len(pins), np.int64), nothing, nothing.astype(np.uint8))
+        """Forget pins, e.g. deleted ones. ``(n,)``, each once."""
+        if len(pins):
+            nothing = PinWords(pins, np.zeros(len(pins), np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+            self._count(self._held(pins)[0], nothing)
+            self.index.put(nothing)
 
-    def _count(self, words: Ints, sign: int) -> None:
-        if len(words):
-            (self.dictionary.add if sign > 0 else self.dictionary.remove)(phrases(words))
+    def _held(self, pins: Ints) -> tuple[PinWords, PinWords]:
+        both = self.index.words_of(pins)
+        seen = both.fields == Field.SEEN
+        return both.within(~seen), both.within(seen)
+
+    def _count(self, before: PinWords, after: PinWords) -> None:
+        self.dictionary.remove(before.words, before.ends)
+        self.dictionary.add(after.words, after.ends)
 
 
-def _each(pins: Ints, ends: Ints, words: Ints, fields: FieldNumbers) -> Iterator[tuple[int, Ints, FieldNumbers]]:
-    begin = 0
-    for pin, end in zip(pins.tolist(), ends.tolist(), strict=True):
-        yield pin, words[begin:end], fields[begin:end]
-        begin = end
+def _apart(some: PinWords) -> Iterator[PinWords]:
+    """All at once, or one by one where a pin comes twice: what it gets depends on what it has."""
+    if len(np.unique(some.pins)) == len(some.pins):
+        yield some
+    else:
+        yield from (some.rows(np.arange(len(some.pins)) == row) for row in range(len(some.pins)))

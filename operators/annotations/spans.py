@@ -74,7 +74,7 @@ def worth(words: Ints, alone: Mask, fields: Ints, dictionary: Dictionary, weight
     (Frantzi et al., "Automatic recognition of multi-word terms: the C-value/NC-value method", 2000, has both ideas).
     ``alone`` says which words may be a phrase by themselves; all ``(n,)``.
     """
-    counts = dictionary.counts(phrases(words).ids)
+    counts = dictionary.counts(phrases(words))
     out = np.zeros((len(words), LONGEST))
     if not len(words):
         return out

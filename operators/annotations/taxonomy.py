@@ -7,7 +7,8 @@ annotations of their neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from operators.annotations.confidence import Annotation
@@ -17,6 +18,8 @@ from operators.annotations.words import BREAK, words
 MOST, LEAST = 16, 0.1
 #: What a phrase is worth that merely ends in a name.
 ENDING = 0.8
+#: Characters; longer phrases are looked up anew each time.
+LONG_PHRASE = 128
 
 _OWN_NAMES = "names"
 
@@ -37,32 +40,40 @@ class Taxonomy:
 
     def __init__(self, tree: Mapping[str, Any]) -> None:
         self._node: dict[tuple[str, ...], str] = {}
-        self.nodes: list[str] = []
+        self._ways: dict[str, list[str]] = {}
         for node, names in _walk(tree):
-            self.nodes.append(node)
+            self._ways[node] = _way(node)
             for name in names:
-                said = tuple(word for word in words(name) if word != BREAK)
+                said = _said(name)
                 if not said or self._node.setdefault(said, node) != node:
                     raise ValueError(f"{name!r} of {node} is empty, or also the name of {self._node.get(said)}")
+        # The same few phrases are asked for again and again.
+        self._known = lru_cache(1 << 16)(self._find)
+
+    @property
+    def nodes(self) -> list[str]:
+        """All nodes, those above before those below."""
+        return list(self._ways)
 
     def interests(self, annotations: Iterable[Annotation]) -> list[Interest]:
         """What a pin with these annotations is about, surest first (equal ones by name), ancestors included."""
         doubts: dict[str, float] = {}
         for phrase, confidence in annotations:
-            node, share = self._find([word for word in words(phrase) if word != BREAK])
+            node, share = (self._known if len(phrase) <= LONG_PHRASE else self._find)(phrase)
             if node:
                 doubts[node] = doubts.get(node, 1.0) * (1.0 - share * confidence)
         found: dict[str, float] = {}
         for node, doubt in doubts.items():
-            for each in _way(node):
+            for each in self._ways[node]:
                 found[each] = max(found.get(each, 0.0), 1.0 - doubt)
         sure = [Interest(node, round(score, 6)) for node, score in found.items() if score >= LEAST]
         return sorted(sure, key=lambda each: (-each.confidence, each.node))[:MOST]
 
-    def _find(self, said: Sequence[str]) -> tuple[str, float]:
+    def _find(self, phrase: str) -> tuple[str, float]:
         """The node that has the longest ending of a phrase as a name, and what that is worth; "" for none."""
+        said = _said(phrase)
         for start in range(len(said)):
-            if node := self._node.get(tuple(said[start:])):
+            if node := self._node.get(said[start:]):
                 return node, ENDING if start else 1.0
         return "", 0.0
 
@@ -79,8 +90,11 @@ def _walk(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, list[
             yield node, below
 
 
-def _way(node: str) -> Iterator[str]:
+def _way(node: str) -> list[str]:
     """The node and its ancestors."""
     parts = node.split("/")
-    for depth in range(1, len(parts) + 1):
-        yield "/".join(parts[:depth])
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+
+
+def _said(phrase: str) -> tuple[str, ...]:
+    return tuple(word for word in words(phrase) if word != BREAK)

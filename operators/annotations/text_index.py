@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.annotations import postings
+from operators.annotations.pin_words import PinWords
 from operators.batch import Ints
 from operators.id_index import IdIndex, grown
 
@@ -21,8 +22,6 @@ from operators.id_index import IdIndex, grown
 _LEAST_DEAD = 4096
 #: Pins that are looked at for words side by side, for one in the answer.
 _DEPTH = 8
-
-FieldNumbers = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,37 +73,34 @@ class TextIndex:
         own = sum(array.nbytes for array in (*arrays, self._scratch))
         return own + self._pins.nbytes + self._words.nbytes
 
-    def put(self, pins: Ints, ends: Ints, words: Ints, fields: FieldNumbers) -> None:
-        """Give pins their words in place of what they had; a pin without words is forgotten.
-
-        ``pins`` and ``ends`` are ``(n,)``; the words of pin ``i`` are ``words[ends[i - 1] : ends[i]]``, 0 for a break,
-        each with its field.
-        """
+    def put(self, some: PinWords) -> None:
+        """Give pins their words in place of what they had; a pin without words is forgotten."""
+        pins, ends, words, fields = some
         if not len(pins):
             return
         dense = np.full(len(words), -1, np.int32)
         dense[words > 0] = self._words.intern(words[words > 0])
         rows = self._pins.intern(pins)
         self._grow(len(pins), len(words))
-        self._count(np.unique(rows), -1)
+        different = np.unique(rows)
+        self._count(different, -1)
         self._used, self._posted = postings.put(
             rows, np.ascontiguousarray(ends), dense, np.ascontiguousarray(fields, np.uint8),
             self._current, self._facts, self._size, self._arena, self._fields, self._used,
             self._links, self._posted, self._lists,
         )  # fmt: skip
         self._size += len(pins)
-        self._count(np.unique(rows), 1)
+        self._count(different, 1)
         if self._size - self._living > max(_LEAST_DEAD, self._living):
             self._sweep()
 
-    def words_of(self, pin: int) -> tuple[Ints, FieldNumbers]:
-        """The words of a pin, 0 for a break, and the field of each, both ``(n,)``; empty when it has none."""
-        row = self._pins.find(pin)
-        document = self._current[row] if row >= 0 else -1
-        if document < 0:
-            return np.zeros(0, np.int64), np.zeros(0, np.uint8)
-        _, start, count, _ = self._facts[document].tolist()
-        return self._named(self._arena[start : start + count]), self._fields[start : start + count].copy()
+    def words_of(self, pins: Ints) -> PinWords:
+        """The words of pins ``(n,)``; a pin that is not here has none."""
+        rows = self._pins.lookup(pins)
+        known = rows >= 0
+        documents = np.full(len(rows), -1, np.int32)
+        documents[known] = self._current[rows[known]]
+        return self._told(pins, documents)
 
     def search(self, phrases: Sequence[tuple[Ints, float]], k: int, bm25: Bm25 = BM25) -> Hits:
         """The ``k`` pins that match best: ``phrases`` are words ``(m,)`` and what the phrase weighs."""
@@ -146,6 +142,15 @@ class TextIndex:
         named[dense >= 0] = self._words.ids[dense[dense >= 0]]
         return named
 
+    def _told(self, pins: Ints, documents: NDArray[np.int32]) -> PinWords:
+        """What documents of pins say, -1 for none; both ``(n,)``."""
+        there = documents >= 0
+        starts, counts = np.zeros((2, len(pins)), np.int64)
+        starts[there], counts[there] = self._facts[documents[there], 1:3].T
+        ends = np.cumsum(counts)
+        at = np.arange(counts.sum()) + np.repeat(starts - ends + counts, counts)
+        return PinWords(pins, ends, self._named(self._arena[at]), self._fields[at])
+
     def _grow(self, documents: int, words: int) -> None:
         self._current = grown(self._current, len(self._pins), -1)
         self._facts = grown(self._facts, self._size + documents)
@@ -166,15 +171,11 @@ class TextIndex:
         """Write down anew what is alive, in the same order."""
         rows = np.flatnonzero(self._current[: len(self._pins)] >= 0)
         rows = rows[np.argsort(self._current[rows])]
-        facts = self._facts[self._current[rows]]
-        ends = np.cumsum(facts[:, 2])
-        at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(facts[:, 1] - ends + facts[:, 2], facts[:, 2])
-        words, fields = self._named(self._arena[at]), self._fields[at]
-        pins = self._pins.ids[rows]
+        alive = self._told(self._pins.ids[rows], self._current[rows])
         self._pins, self._words = IdIndex(), IdIndex()
         self._current = np.full(0, -1, np.int32)
         self._clear()
-        self.put(pins, ends, words, fields)
+        self.put(alive)
 
 
 def _best(

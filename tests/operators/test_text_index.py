@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from operators.annotations import text_index
 from operators.annotations.pin_texts import PinTexts
+from operators.annotations.pin_words import PinWords
 from operators.annotations.postings import FIELD_WEIGHTS
 from operators.annotations.text_index import BM25, Hits, TextIndex
 from operators.annotations.words import Field
@@ -25,13 +26,7 @@ QUERY = st.lists(
 
 
 def put(index: TextIndex, rows: list[tuple[int, Words]]) -> None:
-    flat = [pair for _, text in rows for pair in text]
-    index.put(
-        np.array([pin for pin, _ in rows], np.int64),
-        np.cumsum([len(text) for _, text in rows], dtype=np.int64),
-        np.array([word for word, _ in flat], np.int64),
-        np.array([field for _, field in flat], np.uint8),
-    )
+    index.put(pin_words(rows))
 
 
 def plainly(texts: Mapping[int, Words], query: list[tuple[list[int], float]]) -> dict[int, float]:
@@ -79,9 +74,7 @@ def test_answers_are_those_of_the_formula_whatever_came_before(changes, size, qu
     assert dict(zip(hits.pins.tolist(), hits.scores.tolist(), strict=True)) == pytest.approx(expected, abs=1e-6)
     assert hits.scores.tolist() == sorted(hits.scores.tolist(), reverse=True)
     assert len(index) == len(texts)
-    for pin in range(1, 7):
-        words, fields = index.words_of(pin)
-        assert list(zip(words.tolist(), fields.tolist(), strict=True)) == texts.get(pin, [])
+    assert held_by(index) == texts
     fresh = TextIndex()
     put(fresh, sorted(texts.items()))
     again = asked(fresh, query)
@@ -99,31 +92,41 @@ def test_side_by_side_comes_before_apart_and_a_title_before_a_description() -> N
     assert asked(index, [([77], 1.0)]).pins.tolist() == [] == asked(TextIndex(), [([5], 1.0)]).pins.tolist()
 
 
-@given(CHANGES, CHANGES)
-def test_own_words_and_seen_ones_are_kept_apart(own, seen) -> None:
-    texts, held, beside = PinTexts(), dict[int, Words](), dict[int, list[int]]()
-    for pin, text in own:
-        mine = [(word, min(field, int(Field.BOARD))) for word, field in text]
-        if mine != held.get(pin, []):
-            beside[pin] = []
-        held[pin] = mine
-        texts.put_own(*ragged(pin, mine))
-    for pin, text in seen:
-        beside[pin] = [word for word, _ in text]
-        pins, ends, words, _ = ragged(pin, text)
-        texts.put_seen(pins, ends, words)
-    for pin in range(1, 7):
-        words, fields = texts.index.words_of(pin)
-        expected = held.get(pin, []) + [(word, int(Field.SEEN)) for word in beside.get(pin, [])]
-        assert list(zip(words.tolist(), fields.tolist(), strict=True)) == expected
+@given(CHANGES, CHANGES, st.integers(1, 9))
+def test_own_words_and_seen_ones_are_kept_apart_however_they_are_batched(own, seen, size) -> None:
+    own = [(pin, [(word, min(field, int(Field.BOARD))) for word, field in text]) for pin, text in own]
+    seen = [(pin, [(word, int(Field.SEEN)) for word, _ in text]) for pin, text in seen]
+    # Own words, what was seen, and the own words once more, of which some are others by then.
+    texts, held, beside = PinTexts(), dict[int, Words](), dict[int, Words]()
+    for put_some, rows in ((texts.put_own, own), (texts.put_seen, seen), (texts.put_own, own)):
+        for start in range(0, len(rows), size):
+            put_some(pin_words(rows[start : start + size]))
+        for pin, text in rows:
+            if put_some == texts.put_seen:
+                beside[pin] = text
+            elif text != held.get(pin, []):
+                held[pin], beside[pin] = text, []
+    expected = {pin: held.get(pin, []) + beside.get(pin, []) for pin in {*held, *beside}}
+    assert held_by(texts.index) == {pin: text for pin, text in expected.items() if text}
     # The dictionary counts what pins say, not what was seen in them.
     assert texts.dictionary.pins == sum(bool(text) for text in held.values())
     texts.drop(np.arange(1, 7))
     assert len(texts.index) == 0 == texts.dictionary.pins and not texts.dictionary._cells.any()
 
 
-def ragged(pin: int, text: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.array([pin]), np.array([len(text)]), np.array([word for word, _ in text], np.int64),
-        np.array([field for _, field in text], np.uint8),
-    )  # fmt: skip
+def pin_words(rows: list[tuple[int, Words]]) -> PinWords:
+    flat = [pair for _, text in rows for pair in text]
+    return PinWords(
+        np.array([pin for pin, _ in rows], np.int64),
+        np.cumsum([len(text) for _, text in rows], dtype=np.int64),
+        np.array([word for word, _ in flat], np.int64),
+        np.array([field for _, field in flat], np.uint8),
+    )
+
+
+def held_by(index: TextIndex) -> dict[int, Words]:
+    """Words of the pins that have some."""
+    pins = np.arange(1, 7)
+    _, ends, words, fields = index.words_of(pins)
+    pairs = list(zip(words.tolist(), fields.tolist(), strict=True))
+    return {pin: pairs[end - n : end] for pin, end, n in zip(pins, ends, np.diff(ends, prepend=0), strict=True) if n}

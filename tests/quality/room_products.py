@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from operators.annotations.dictionary import Dictionary
-from operators.annotations.phrases import phrases
 from operators.annotations.words import BREAK, Text, pin_text, words
+from streams.images.decode import decode_now
+from streams.settings import Settings
+from streams.stores.triton import TritonModels
 
 #: Products are drawn into two halves: constants were chosen on the first, figures are those of the second.
 SEED = 0
 
 
 class RoomProducts:
-    """1,016 products; ``key`` is the type up to its first comma ("rug" of "Rug, flatwoven")."""
+    """1,016 products, or those whose type at least ``often`` of them have.
 
-    def __init__(self, data: Path) -> None:
+    ``key`` is the type up to its first comma ("rug" of "Rug, flatwoven").
+    """
+
+    def __init__(self, data: Path, often: int = 1) -> None:
+        self._folder = data
         read = json.loads((data / "rooms" / "rooms.json").read_text())
-        self.products = read["products"]
+        count = Counter(_runs(product["type"])[0] for product in read["products"])
+        self.products = [each for each in read["products"] if count[_runs(each["type"])[0]] >= often]
         types = [_runs(product["type"]) for product in self.products]
         self.key = [runs[0] for runs in types]
         self.right = [{runs[0], " ".join(runs)} for runs in types]
@@ -34,8 +40,9 @@ class RoomProducts:
         self.mates: dict[int, list[int]] = {}
         for room in read["rooms"]:
             for name in room["products"]:
-                others = [row[other] for other in room["products"] if other != name]
-                self.mates.setdefault(row[name], []).extend(others)
+                if name in row:
+                    others = [row[other] for other in room["products"] if other != name and other in row]
+                    self.mates.setdefault(row[name], []).extend(others)
 
     def texts(self, *, hidden: bool, description: bool = True) -> list[Text]:
         """Words of every product; every title ends in its type, which ``hidden`` takes off."""
@@ -47,21 +54,20 @@ class RoomProducts:
             for each in self.products
         ]
 
-    def vectors(self) -> np.ndarray:
-        """``(1016, d)`` of the pictures, from the file that PINSTREAM_ROOM_VECTORS names; skips without."""
-        file = os.environ.get("PINSTREAM_ROOM_VECTORS")
-        if not file:
-            pytest.skip(
-                "PINSTREAM_ROOM_VECTORS names no file with a vector (float32, .npy) for each product of rooms.json"
-            )
-        found = np.load(file).astype(np.float64)
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+    async def vectors(self, settings: Settings) -> np.ndarray:
+        """``(n, d)`` float32, L2-normalised, of the pictures, by the encoder that Triton serves."""
+        models = TritonModels(settings)
+        try:
+            pictures = [decode_now((self._folder / each["image"]).read_bytes()) for each in self.products]
+            return await models.encode(pictures)
+        finally:
+            await models.close()
 
 
 def dictionary_of(texts: list[Text]) -> Dictionary:
     dictionary = Dictionary()
     for text in texts:
-        dictionary.add(phrases(text.ids()))
+        dictionary.add(np.array(text.ids), np.array([len(text.ids)]))
     return dictionary
 
 

@@ -7,7 +7,9 @@ the half that no constant was chosen on. docs/annotations.md has the tables.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators.annotations.confidence import Annotation, annotate, closeness, said_by_text, votes
+from operators.annotations.confidence import Annotation, annotate, closeness, said_by_texts, votes
 from operators.annotations.pin_texts import PinTexts
+from operators.annotations.pin_words import PinWords
 from operators.annotations.spans import WEIGHTS
 from operators.annotations.words import Text, seen_text, word_id
 from streams.annotating import ALIKE, LEAST_SEEN, taxonomy
+from streams.settings import Settings
 from tests.quality.room_products import RoomProducts, dictionary_of
 
 pytestmark = pytest.mark.data
@@ -27,12 +31,23 @@ AT = 3
 #: Products of a type, for it to be a query.
 LEAST_OF_TYPE = 3
 
+FULL = os.environ.get("PINSTREAM_FULL") == "1"
+#: Without PINSTREAM_FULL pictures are looked at of types that so many products have: 148 products of 5 types.
+OFTEN = 1 if FULL else 20
+
 Said = Sequence[Mapping[str, float]]
 
 
 @pytest.fixture(scope="module")
 def rooms(shared_data: Path) -> RoomProducts:
     return RoomProducts(shared_data)
+
+
+@pytest.fixture(scope="module")
+def seen_rooms(shared_data: Path, triton: Settings) -> tuple[RoomProducts, np.ndarray]:
+    """Products with vectors of their pictures."""
+    rooms = RoomProducts(shared_data, OFTEN)
+    return rooms, asyncio.run(rooms.vectors(triton))
 
 
 def hits(rooms: RoomProducts, found: Mapping[int, Sequence[Annotation]]) -> dict[str, float]:
@@ -54,8 +69,8 @@ def test_the_right_type_is_among_the_first_annotations(rooms: RoomProducts) -> N
     }
     dictionary = dictionary_of(texts["title, description"])
     figures = {
-        name: hits(rooms, {at: annotate(said_by_text(some[at], dictionary)) for at in rooms.test.tolist()})
-        for name, some in texts.items()
+        name: hits(rooms, {at: annotate(said[at]) for at in rooms.test.tolist()})
+        for name, said in ((name, said_by_texts(some, dictionary)) for name, some in texts.items())
     }
     print(f"\nright type among annotations: {json.dumps(figures)}")
     for name in ("title", "title, description"):
@@ -64,15 +79,17 @@ def test_the_right_type_is_among_the_first_annotations(rooms: RoomProducts) -> N
     assert figures["name, description"][f"@{AT}"] < 0.1, "the type is not hidden"
 
 
-def test_what_looks_alike_names_what_the_text_does_not(rooms: RoomProducts) -> None:
-    vectors = rooms.vectors()
+@pytest.mark.real
+def test_what_looks_alike_names_what_the_text_does_not(seen_rooms: tuple[RoomProducts, np.ndarray]) -> None:
+    rooms, vectors = seen_rooms
     whole = rooms.texts(hidden=False)
     dictionary = dictionary_of(whole)
-    said = [dict(annotate(said_by_text(text, dictionary))) for text in whole]
+    said = [dict(annotate(own)) for own in said_by_texts(whole, dictionary)]
     figures = {}
     names = {"name": rooms.texts(hidden=True, description=False), "name, description": rooms.texts(hidden=True)}
     for name, texts in (names | {"title, description": whole}).items():
-        own = {at: said_by_text(texts[at], dictionary) for at in rooms.test.tolist()}
+        of_all = said_by_texts(texts, dictionary)
+        own = {at: of_all[at] for at in rooms.test.tolist()}
         alike = {at: (WEIGHTS.alike, voted(vectors, at, said)) for at in own}
         mates = {at: (WEIGHTS.mates, votes((1.0, said[other]) for other in rooms.mates.get(at, [])[:10])) for at in own}
         figures[name] = {
@@ -89,7 +106,7 @@ def test_interests_level_by_level(rooms: RoomProducts) -> None:
     """Right is the way to the node that the type itself belongs to; types that the tree does not know are left out."""
     tree = taxonomy()
     texts = rooms.texts(hidden=False)
-    dictionary = dictionary_of(texts)
+    said = said_by_texts(texts, dictionary_of(texts))
     rows: dict[int, list[tuple[int, int, int]]] = {}
     known = 0
     for at in rooms.test.tolist():
@@ -97,7 +114,7 @@ def test_interests_level_by_level(rooms: RoomProducts) -> None:
         if not truth:
             continue
         known += 1
-        found = {each.node for each in tree.interests(annotate(said_by_text(texts[at], dictionary))[:AT])}
+        found = {each.node for each in tree.interests(annotate(said[at])[:AT])}
         for level in range(1, 5):
             right, given = ({node for node in nodes if node.count("/") == level - 1} for nodes in (truth, found))
             rows.setdefault(level, []).append((len(right & given), len(given), len(right)))
@@ -134,21 +151,24 @@ def test_text_search_finds_products_by_type(rooms: RoomProducts) -> None:
         assert each["index"]["P@10"] >= each["word match"]["P@10"], figures
 
 
-def test_text_search_finds_what_only_neighbours_name(rooms: RoomProducts) -> None:
+@pytest.mark.real
+def test_text_search_finds_what_only_neighbours_name(seen_rooms: tuple[RoomProducts, np.ndarray]) -> None:
     """The products of one half have lost their type; those of the other half keep theirs, and may name them."""
-    vectors = rooms.vectors()
+    rooms, vectors = seen_rooms
     hidden = set(rooms.test.tolist())
     bare, whole = rooms.texts(hidden=True), rooms.texts(hidden=False)
     texts = [bare[at] if at in hidden else whole[at] for at in range(len(whole))]
-    dictionary = dictionary_of(texts)
-    own = [said_by_text(text, dictionary) for text in texts]
+    own = said_by_texts(texts, dictionary_of(texts))
     said = [dict(annotate(each)) for each in own]
     seen = PinTexts()
-    put(seen, texts)
+    seen.load(pin_words(texts))
+    beside: list[Text] = []
     for at in range(len(texts)):
         sure = annotate(own[at], [(WEIGHTS.alike, voted(vectors, at, said))])
-        beside = seen_text(each.phrase for each in sure if each.confidence >= LEAST_SEEN and each.phrase not in own[at])
-        seen.put_seen(np.array([at]), np.array([len(beside.words)]), beside.ids())
+        beside.append(
+            seen_text(each.phrase for each in sure if each.confidence >= LEAST_SEEN and each.phrase not in own[at])
+        )
+    seen.put_seen(pin_words(beside))
     figures = {
         name: searched(
             rooms, lambda query, index=index: [at for at in found(index, query, 2000) if at in hidden], hidden
@@ -168,14 +188,16 @@ def voted(vectors: np.ndarray, at: int, said: Said) -> dict[str, float]:
 
 def indexed(texts: Sequence[Text]) -> PinTexts:
     index = PinTexts()
-    put(index, texts)
+    index.load(pin_words(texts))
     return index
 
 
-def put(index: PinTexts, texts: Sequence[Text]) -> None:
+def pin_words(texts: Sequence[Text]) -> PinWords:
     ends = np.cumsum([len(text.words) for text in texts])
-    fields = np.concatenate([np.array(text.fields, np.uint8) for text in texts])
-    index.load(np.arange(len(texts)), ends, np.concatenate([text.ids() for text in texts]), fields)
+    ids = np.array([each for text in texts for each in text.ids])
+    return PinWords(
+        np.arange(len(texts)), ends, ids, np.array([each for text in texts for each in text.fields], np.uint8)
+    )
 
 
 def found(index: PinTexts, query: str, k: int = 10) -> list[int]:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.data
 Picture = Image.Image
 SPLIT = os.environ.get("PINSTREAM_SPLIT", "validation")
 #: Of every so many photos copies are made.
-EVERY = 1 if os.environ.get("PINSTREAM_FULL") == "1" else 16
+EVERY = 1 if os.environ.get("PINSTREAM_FULL") == "1" else 24
 THRESHOLDS = (16, 24, 32, 40, NEAR, 56, 64)
 #: Two photos of one thing in one moment, found by looking at every pair below 64 bits: they are to be joined.
 SAME = {

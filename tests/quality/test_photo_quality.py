@@ -28,7 +28,7 @@ pytestmark = pytest.mark.data
 
 FULL = os.environ.get("PINSTREAM_FULL") == "1"
 #: Photos and rooms; all of them take minutes.
-SAMPLE = {"photos": 341, "rooms": 102} if FULL else {"photos": 24, "rooms": 5}
+SAMPLE = {"photos": 341, "rooms": 102} if FULL else {"photos": 16, "rooms": 4}
 LEAST_AUC = 0.95
 Degrade = Callable[[Pixels, np.random.Generator], Pixels]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,18 @@ class Heard:
         pass
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A ClickHouse for these tests alone."""
+    started = EmbeddedServer(tmp_path_factory.mktemp("words") / "clickhouse")
+    started.start()
+    yield started
+    started.kill()
+
+
 @pytest.fixture
-async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
-    """An engine on a ClickHouse of its own; Kafka is nowhere, vectors are exact and in memory."""
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
+async def engine(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    """An engine on empty tables; Kafka is nowhere, vectors are exact and in memory."""
     monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
     made = make_engine(replace(nowhere(tmp_path), clickhouse=EMBEDDED))
     made.outputs = Heard()  # type: ignore[assignment]
@@ -55,9 +62,10 @@ async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     made.vectors = ExactVectors(np.array([1, 2, 3, 4]), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     made.vector_cache.store = made.vectors
     await migrate(made.events)
+    for table in ("pins", "pin_annotations"):
+        await made.events.command(f"TRUNCATE TABLE {table}")
     yield made
     await made.events.close()
-    server.kill()
 
 
 PINS = [
@@ -76,14 +84,14 @@ async def found(engine: Engine, **asked: float) -> list[int]:
 
 
 def held(state: HotState) -> dict[int, tuple[list[int], list[int]]]:
-    both = (state.texts.index.words_of(number) for number in range(1, 8))
-    return {number: (words.tolist(), fields.tolist()) for number, (words, fields) in enumerate(both, 1)}
+    each = (state.texts.index.words_of(np.array([number])) for number in range(1, 8))
+    return {number: (some.words.tolist(), some.fields.tolist()) for number, some in enumerate(each, 1)}
 
 
 def same(one: HotState, other: HotState) -> None:
     assert held(one) == held(other)
     for events in PINS:
-        asked = phrases(pin_text(events["title"], events.get("description", "")).ids()).ids
+        asked = phrases(np.array(pin_text(events["title"], events.get("description", "")).ids))
         np.testing.assert_array_equal(one.texts.dictionary.counts(asked), other.texts.dictionary.counts(asked))
     assert one.texts.dictionary.pins == other.texts.dictionary.pins
 
