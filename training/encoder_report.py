@@ -3,11 +3,11 @@
     python -m training.encoder_report --photos DATA/photos --rooms DATA/rooms [--seeds 3] [--json]
 
 For each task recall@10: of what belongs to a test picture, the share (of at most ten) among its ten nearest of all
-other pictures. What belongs to it has its label; for ``exact`` the question is the picture as a simulated camera takes
-it, and the picture itself belongs to it. ``browse`` also has the accuracy of its ten nearest training pictures' vote. Rows: the
-bare trunk, a head trained for one task alone, the unified head, its bits (each dimension against its mean over the
-pictures searched, by Hamming distance) and its bits with the best hundred ordered exactly. Every head is trained for as
-many steps on as many pictures a step.
+other pictures. What belongs to it has its label; for ``exact`` the question is the picture as a simulated camera
+takes it, and the picture itself belongs to it. ``browse`` also has the accuracy of the vote of its ten nearest
+training pictures. Rows: the bare trunk, a head trained for one task alone, the unified head, its bits (each dimension
+against its mean over the pictures searched, by Hamming distance) and its bits with the best hundred ordered exactly.
+Every head is trained for as many steps on as many pictures a step.
 """
 
 from __future__ import annotations
