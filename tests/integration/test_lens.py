@@ -158,8 +158,12 @@ def test_the_command_line_and_its_sheets(
     assert told.exit_code == 0 and json.loads(told.output)["box"] == [0, 0, 1, 0.5], told.output
     told = CliRunner().invoke(lens.command, [str(pins[FIRST]), "--box", "1,0,0,1"])
     assert told.exit_code == 1 and "upside down" in told.output
-    for command, *more in ((objects.command,), (similar.command, "--sheet", str(tmp_path / "s.png")),
-                           (shop_the_look.command, "--sheet", str(tmp_path / "p.png"))):  # fmt: skip
+    sheets = {name: ["--sheet", str(tmp_path / name)] for name in ("s.png", "p.png")}
+    for command, said, more in (
+        (objects.command, "person", []),
+        (similar.command, "similarity", sheets["s.png"]),
+        (shop_the_look.command, "person", sheets["p.png"]),
+    ):
         told = CliRunner().invoke(command, [str(FIRST), *more])
-        assert told.exit_code == 0 and "person" in told.output, told.output
+        assert told.exit_code == 0 and said in told.output, told.output
     assert (tmp_path / "s.png").exists() and (tmp_path / "p.png").exists()
