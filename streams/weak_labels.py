@@ -84,7 +84,8 @@ async def weak_labels(stores: Stores, pins: Sequence[int], voting: Voting, margi
     vectors = await stores.models.encode(
         [crop(region.pixels, Detection("", 1.0, region.box), CROP_PADDING) for region in found]
     )
-    near = await stores.vectors.search("objects", vectors, voting.neighbours + SPARE)
+    # Windows have no label, so they cannot vote.
+    near = await stores.vectors.search("objects", vectors, voting.neighbours + SPARE, 'label != ""')
     known = await _objects(stores.events, near.ids)
     own = np.array([region.pin for region in found])
     there = np.isin(near.ids, list(known))

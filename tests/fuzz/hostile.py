@@ -14,7 +14,7 @@ from operators.parsing import MAX_BYTES
 from tests.fuzz.mutation import mutated
 
 #: Of a hundred records, how many go where. A pin costs a worker a thousand times what a click does.
-SHARES = {"saves": 35, "clicks": 32, "impressions": 32, "pins": 0.3, "pinners": 0.5, "pins.accepted": 0.2}
+SHARES = {"saves": 35, "clicks": 32, "impressions": 32, "pins": 0.3, "pinners": 0.5, "crops": 1, "pins.accepted": 0.2}
 #: Kafka refuses records without a key on these.
 COMPACTED = frozenset({"pins", "pins.accepted"})
 PIXEL = base64.b64encode(
@@ -92,6 +92,17 @@ def _event(topic: str, now: int, chance: random.Random) -> dict[str, Any]:
         # Erasing rewrites tables: once in a while is enough.
         event["type"] = "deleted" if chance.random() < 0.002 else kind
         return event | {"pinners": [chance.randint(1, 3_000) for _ in range(3)], "interests": ["shoes", "\0"]}
+    if topic == "crops":
+        corners = [
+            chance.uniform(-0.02, 0.5),
+            chance.uniform(-0.02, 0.5),
+            chance.uniform(0.3, 1.02),
+            chance.uniform(0.3, 1.02),
+        ]
+        return event | {
+            "pin": pin,
+            "box": chance.choice((corners, corners, corners, corners[:3], [*corners, 1], [1e400] * 4)),
+        }
     event |= {"pin": pin, "position": chance.randint(0, 60), "surface": chance.choice(("home", "search", "related"))}
     if topic == "saves":
         event["board"] = chance.randint(1, 900)
