@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from operators.vision.regions import overlaps
+
 Box = tuple[float, float, float, float]
 
 #: A window that overlaps a detected object more than this (intersection over union) says nothing new.
@@ -24,18 +28,7 @@ def windows(side: int, objects: Sequence[Box]) -> dict[int, Box]:
         for row in range(side)
         for column in range(side)
     }
-    return {place: box for place, box in grid.items() if not any(overlap(box, one) > SAME for one in objects)}
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, 0 … 1."""
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    shared = wide * high
-    return shared / (_area(one) + _area(other) - shared)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
+    if not (grid and objects):
+        return grid
+    known = overlaps(np.array(list(grid.values())), np.array(objects)).max(axis=1) > SAME
+    return {place: box for (place, box), is_object in zip(grid.items(), known.tolist(), strict=True) if not is_object}

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.vision.windows import SAME, overlap, windows
+from operators.vision.regions import overlaps
+from operators.vision.windows import SAME, Box, windows
+
+
+def overlap(one: Box, other: Box) -> float:
+    return float(overlaps(np.array([one]), np.array([other]))[0, 0])
+
 
 edges = st.tuples(*[st.floats(0, 1)] * 4)
 boxes = edges.map(lambda e: (min(e[0], e[2]), min(e[1], e[3]), max(e[0], e[2]), max(e[1], e[3])))
