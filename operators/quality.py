@@ -16,6 +16,7 @@ from operators.decay import QUALITY_HALF_LIFE_MS, Floats, as_of, weight
 from operators.events import Kind
 from operators.id_index import IdIndex, grown
 from operators.positions import examination
+from operators.safety import Safety, penalty
 
 #: Actions in stored order, and what a lift of each counts.
 ACTIONS = ("closeups", "outbound_clicks", "saves", "hides")
@@ -34,7 +35,7 @@ STALE_MS = 300_000
 
 
 class PinQuality(NamedTuple):
-    """Arrays ``(n,)`` float64, aligned with the pins asked for; an unknown pin has quality 0, exposure 0."""
+    """Arrays ``(n,)`` float64, aligned with the pins asked for; a pin nobody saw has exposure 0, quality 0 or less."""
 
     all: Floats
     followers: Floats
@@ -59,7 +60,7 @@ class Leaders(NamedTuple):
 
 
 class _Summary(NamedTuple):
-    """One pass over all pins, as of ``now`` and after ``rows`` events."""
+    """One pass over all pins, as of ``now`` and after ``rows`` events and scores."""
 
     now: int
     rows: int
@@ -109,10 +110,12 @@ def _add_up(group, exposure, quality, positive, out):  # type: ignore[no-untyped
 class Quality:
     """Forward-decayed sums by pin and by acting pinner; about 170 bytes a pin and 60 a pinner.
 
-    Every event adds, so any order of batches, or of rebuilt sums, gives the same state.
+    Every event adds, so any order of batches, or of rebuilt sums, gives the same state. What ``safety`` says of a pin's
+    picture is taken off its quality.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, safety: Safety | None = None) -> None:
+        self._safety = Safety() if safety is None else safety
         self._pins = IdIndex()
         #: Pin, audience (wider, followers), exposure and the four actions.
         self._sums = np.zeros((0, 2, 5))
@@ -183,8 +186,11 @@ class Quality:
         sums[dense >= 0] = self._sums[dense[dense >= 0]]
         factor, rates = _factor(now), self.rates
         both = sums[:, 0] + sums[:, 1]
-        wider, followers = (_qualities(np.ascontiguousarray(sums[:, audience]), factor, rates) for audience in (0, 1))
-        return PinQuality(_qualities(both, factor, rates), followers, wider, both[:, 0] * factor)
+        off = penalty(self._safety.scores(ids))
+        wider, followers, every = (
+            _qualities(np.ascontiguousarray(part), factor, rates) - off for part in (sums[:, 0], sums[:, 1], both)
+        )
+        return PinQuality(every, followers, wider, both[:, 0] * factor)
 
     def owners(self, ids: Ints, now: int) -> PinnerQuality:
         """Quality of pinners as of ``now`` (ms). ``(n,) -> (n,)`` each."""
@@ -227,17 +233,21 @@ class Quality:
         self._newest = grown(self._newest, len(self._pins), -1)
         return dense
 
+    @property
+    def _changes(self) -> int:
+        return self._rows + self._safety.changes
+
     def _summed(self, now: int) -> _Summary:
         cached, pins = self._summary, len(self._pins)
         if cached is not None:
-            rows_ok = self._rows - cached.rows <= max(0, pins - EXACT_PINS) // 4
+            rows_ok = self._changes - cached.rows <= max(0, pins - EXACT_PINS) // 4
             same_time = cached.now == now
             time_ok = pins > EXACT_PINS and abs(now - cached.now) * EXACT_PINS <= STALE_MS * pins
             if rows_ok and (same_time or time_ok):
                 return cached
         factor = _factor(now)
         sums = self._sums[:pins, 0] + self._sums[:pins, 1]
-        quality = _qualities(sums, factor, self.rates)
+        quality = _qualities(sums, factor, self.rates) - penalty(self._safety.scores(self._pins.ids))
         exposure, positive = sums[:, 0] * factor, (sums[:, 1] + sums[:, 2] + sums[:, 3]) * factor
         examined = float(exposure.sum())
         mean = float(exposure @ quality) / examined if examined > 0 else 0.0
@@ -249,7 +259,7 @@ class Quality:
             if (unknown := index.find(0)) >= 0:
                 out[unknown] = 0  # id 0 is nobody's
             groups.append(out)
-        self._summary = _Summary(now, self._rows, quality, mean, groups[0], groups[1])
+        self._summary = _Summary(now, self._changes, quality, mean, groups[0], groups[1])
         return self._summary
 
 

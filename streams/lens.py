@@ -26,6 +26,8 @@ from streams.stores.protocols import StoreUnavailable
 
 #: Pins that each source proposes for one in the answer, as some are found by several.
 DEPTH = 3
+#: Said of a photo that is not searched with.
+REFUSED = "the photo is likely not safe for work: nothing was searched"
 
 
 class PhotoObject(msgspec.Struct, frozen=True):
@@ -63,9 +65,11 @@ class LensHit(msgspec.Struct, frozen=True):
 class Lens(msgspec.Struct, frozen=True):
     """What was understood of a photo, and what it found, best first.
 
-    ``box`` is the part of the picture that was looked at. ``light``, ``sharpness`` and ``quality`` are 0 … 1.
-    ``ratios`` add up to 1 over the sources; ``reasons`` explain them. ``degraded`` names what could not be asked,
-    ``models`` who looked, ``milliseconds`` what each stage took; ``remembered`` is true for a photo seen before.
+    ``box`` is the part of the picture that was looked at. ``light``, ``sharpness`` and ``quality`` are 0 … 1, as is
+    ``unsafe``: how likely the photo is not safe for work, null where that is unknown; with one above the engine's
+    threshold nothing is searched, and ``reasons`` say so. ``ratios`` add up to 1 over the sources; ``reasons`` explain
+    them. ``degraded`` names what could not be asked, ``models`` who looked, ``milliseconds`` what each stage took;
+    ``remembered`` is true for a photo seen before.
     """
 
     box: Box
@@ -76,6 +80,7 @@ class Lens(msgspec.Struct, frozen=True):
     quality: float
     blurred: bool
     dark: bool
+    unsafe: float | None
     category: str
     category_confidence: float
     ratios: dict[str, float]
@@ -104,7 +109,7 @@ SOURCES: Mapping[str, Source] = {"visual": visual, "objects": objects, "text": t
 
 
 async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner: int, n: int) -> Lens:
-    """Understand the part of a picture inside ``box``, and find up to ``n`` living pins for it.
+    """Understand the part of a picture inside ``box``, and find up to ``n`` pins for it that may be shown.
 
     Args:
         pinner: whose taste words are searched with; 0 for nobody.
@@ -116,7 +121,8 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
     began = perf_counter()
     query, models, remembered = await recall.understood(cut(pixels, box))
     after_looking = perf_counter()
-    found = await _asked(engine, query, pinner, n)
+    refused = query.unsafe is not None and query.unsafe > engine.settings.unsafe_above
+    found = {name: list[ObjectHit]() for name in SOURCES} if refused else await _asked(engine, query, pinner, n)
     after_asking = perf_counter()
     mix = _mixed(query, area(box), found)
     of_source = {name: by_picture(engine, hits) for name, hits in found.items()}
@@ -137,10 +143,11 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
         quality=query.quality.quality,
         blurred=query.quality.blurred,
         dark=query.quality.dark,
+        unsafe=query.unsafe,
         category=category,
         category_confidence=sure,
         ratios=mix.ratios,
-        reasons=mix.reasons,
+        reasons=[*mix.reasons, *[REFUSED] * refused],
         hits=hits,
         degraded=sorted({*BLENDED} - {*found} | {*query.left_out}),
         models=models,

@@ -16,6 +16,7 @@ from operators.vision.rolled_up import first_of_each
 from operators.vision.scenes import ObjectHits, rank_scenes
 from streams.engine import Engine
 from streams.lens_photo import WHOLE, Box
+from streams.pin_safety import showable
 from streams.stores.protocols import StoreUnavailable
 
 Vectors = NDArray[np.float32]
@@ -48,15 +49,10 @@ class SceneHit(NamedTuple):
     hit: ObjectHit
 
 
-def living(engine: Engine, pins: Ints) -> NDArray[np.bool_]:
-    """Which of these pins the catalogue knows and nobody deleted."""
-    return engine.state.catalogue.known(pins) & ~engine.state.catalogue.is_deleted(pins)
-
-
 async def nearest_objects(
     engine: Engine, vectors: Vectors, k: int, labels: Collection[str] = (), without: Collection[int] = ()
 ) -> list[ObjectHit]:
-    """The ``k`` nearest living objects of each query ``(q, d)``, queries in order, best first.
+    """The ``k`` nearest objects of each query ``(q, d)``, queries in order, best first.
 
     Args:
         labels: objects of these labels only.
@@ -141,8 +137,8 @@ def by_picture(engine: Engine, hits: Sequence[ObjectHit]) -> dict[int, ObjectHit
 
 
 def _shown(engine: Engine, pins: Ints, without: Collection[int]) -> NDArray[np.bool_]:
-    """Which of these pins live and show another picture than those ``without``; any shape."""
+    """Which of these pins may be shown, and show another picture than those ``without``; any shape."""
     flat = pins.ravel()
     pictures = engine.state.pictures.canonicals
     same = contains(pictures(flat), pictures(np.array(list(without), np.int64)))
-    return (living(engine, flat) & ~same).reshape(pins.shape)
+    return (showable(engine, flat) & ~same).reshape(pins.shape)

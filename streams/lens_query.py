@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from operators.vision.scenes import object_weights
 from streams.images.fitting import crop
 from streams.images.rejection import ImageRejected
 from streams.lens_photo import WHOLE, Box, Photo
+from streams.pin_safety import beside
 from streams.stores.protocols import Detection, Models, StoreUnavailable
 from streams.understanding import CROP_PADDING, LEAST_CONFIDENCE, MOST_OBJECTS
 
@@ -27,6 +28,8 @@ Vectors = NDArray[np.float32]
 LITTLE = 0.5
 #: Seconds for each model; pins that wait for vision may stand before a photo.
 MODEL_SECONDS = 8.0
+#: Seconds that the photo's safety is waited for when all else is known.
+GRACE_SECONDS = 1.0
 
 
 class QueryObject(NamedTuple):
@@ -47,6 +50,7 @@ class Query:
         weights: ``(q,)``, what each object counts; they add up to 1.
         whole: ``(d,)``, of the photo as a whole.
         left_out: parts that could not be asked.
+        unsafe: how likely the photo is not safe for work, 0 … 1; None where the model did not answer.
     """
 
     objects: list[QueryObject]
@@ -56,6 +60,7 @@ class Query:
     palette: Palette
     quality: PhotoQuality
     left_out: list[str]
+    unsafe: float | None = None
 
     @property
     def seen(self) -> list[QueryObject]:
@@ -77,12 +82,17 @@ class Query:
 
 
 async def understood(models: Models, photo: Photo) -> Query:
-    """Look at a photo. Colours and quality are computed beside the models.
+    """Look at a photo. Colours, quality and safety are computed beside detector and encoder.
 
     Raises:
         ImageRejected: the encoder refuses the photo.
         StoreUnavailable: the encoder is gone; without the detector the photo counts as one object.
     """
+    query, [unsafe] = await beside(_understood(models, photo), models, [photo.pixels], GRACE_SECONDS)
+    return replace(query, unsafe=unsafe, left_out=query.left_out + ["safety"] * (unsafe is None))
+
+
+async def _understood(models: Models, photo: Photo) -> Query:
     looks = asyncio.to_thread(lambda: (salient_palette(photo.pixels), photo_quality(photo.pixels)))
     (palette, quality), (found, left_out) = await asyncio.gather(looks, _detected(models, photo))
     crops = [crop(photo.pixels, one, CROP_PADDING) for one in found]

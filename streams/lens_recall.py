@@ -13,6 +13,8 @@ from streams.stores.protocols import Models, StoreUnavailable
 CAPACITY = 256
 #: How old what Triton says of its versions may be, in seconds.
 VERSIONS_SECONDS = 1.0
+#: Models that look at a photo.
+LOOKS = ("detector", "encoder", "safety")
 
 
 class Recall:
@@ -33,7 +35,7 @@ class Recall:
         """
         try:
             versions = await self._models.versions(VERSIONS_SECONDS)
-            self._versions = {name: versions[name] for name in ("detector", "encoder") if name in versions}
+            self._versions = {name: versions[name] for name in LOOKS if name in versions}
         except StoreUnavailable:
             pass  # the encoder's own error says it better; what is remembered needs no model
         key = _key(photo, self._versions)

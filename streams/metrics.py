@@ -87,6 +87,9 @@ class Metrics:
         )
         self._stage_seconds = histogram("pinstream_stage_seconds", "Time of one stage of one slate.", ["stage"])
         self._pins = counter("pinstream_pins_understood", "Pins whose image was detected, encoded and stored.")
+        self._unscored = counter(
+            "pinstream_pins_unscored", "Understood pins that the safety model did not judge, so no filter knows them."
+        )
         self._objects = counter("pinstream_objects", "Objects found in understood pins.")
         self._store_errors = counter("pinstream_store_errors", "Calls that an outside part failed.", ["part"])
         self._store_seconds = histogram(
@@ -171,10 +174,11 @@ class Metrics:
         self._stage_items.labels(stage, "out").inc(left)
         self._stage_seconds.labels(stage).observe(seconds)
 
-    def understood(self, pins: int, objects: int) -> None:
-        """Pins that vision has stored, and the objects found in them."""
+    def understood(self, pins: int, objects: int, unscored: int = 0) -> None:
+        """Pins that vision has stored, the objects found in them, and how many of the pins have no safety score."""
         self._pins.inc(pins)
         self._objects.inc(objects)
+        self._unscored.inc(unscored)
 
     def store_error(self, part: str) -> None:
         """A call to an outside part failed and will be tried again or done without."""

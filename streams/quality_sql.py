@@ -1,7 +1,7 @@
 """Quality recomputed from the raw rows: one SQL statement for pins, one for pinners, one for domains.
 
 The same formulas as ``operators.quality`` (``docs/quality.md``), so each checks the other. Parameter:
-``{now:Int64}``, milliseconds. ``engagement`` holds each event once.
+``{now:Int64}``, milliseconds. ``engagement`` holds each event once, ``safety`` what is taken off for unsafe pictures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from operators.quality import (
     POSTS,
     RECEIVED,
 )
+from operators.safety import CERTAIN, HARMLESS, PENALTY
 
 Entity = Literal["pins", "pinners", "domains"]
 _KINDS = (Kind.CLOSEUP, Kind.OUTBOUND_CLICK, Kind.SAVE, Kind.HIDE)
@@ -61,6 +62,10 @@ def _quality(sums: str) -> str:
 
 assert len(ACTIONS) == len(_KINDS)
 _WEIGHT = f"pow(2., (time - {{now:Int64}}) / {QUALITY_HALF_LIFE_MS}.)"
+#: Of the column ``unsafe``, NULL where there is no score.
+_PENALTY = (
+    f"{PENALTY} * least(1., greatest(0., (toFloat64(ifNull(unsafe, 0)) - {HARMLESS}) / ({CERTAIN} - {HARMLESS})))"
+)
 _POSITIVE = ", ".join(str(kind.value) for kind in _KINDS[:3])
 
 _COMMON = f"""
@@ -71,11 +76,12 @@ by_pin AS (
            argMax((owner, domain), (time, event_id, owner, domain)) AS newest
     FROM weighted GROUP BY pin
 ),
+judged AS (SELECT pin, unsafe FROM safety FINAL),
 pin_quality AS (
     SELECT pin, newest.1 AS owner, newest.2 AS domain, both.1 AS exposure,
-           both.2 + both.3 + both.4 AS positive, {_quality("both")} AS quality,
-           {_quality("of_followers")} AS followers, {_quality("of_wider")} AS wider
-    FROM by_pin
+           both.2 + both.3 + both.4 AS positive, {_PENALTY} AS off, {_quality("both")} - off AS quality,
+           {_quality("of_followers")} - off AS followers, {_quality("of_wider")} - off AS wider
+    FROM by_pin LEFT JOIN judged USING pin
 ),
 (SELECT if(sum(exposure) > 0, sum(exposure * quality) / sum(exposure), 0) FROM pin_quality) AS mean"""
 

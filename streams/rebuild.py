@@ -16,7 +16,7 @@ from operators.events import Kind
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
-from streams import pin_pictures, pin_words
+from streams import pin_pictures, pin_safety, pin_words
 from streams.latest_event import FIELDS, unpack
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
@@ -41,6 +41,7 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     await _catalogue(state, events)
     await pin_words.load(state.texts, state.catalogue, events)
     await pin_pictures.load(state.pictures, state.catalogue, events)
+    await _safety(state, events)
     await _follows(state, events)
     await _sums(state, events)
     await _trending(state, events)
@@ -92,6 +93,13 @@ async def _catalogue(state: HotState, events: EventStore) -> None:
             created=rows["created"],
         )
         state.board_graph.add(rows["pin"][~deleted], rows["board"][~deleted], Origin.HOME)
+
+
+async def _safety(state: HotState, events: EventStore) -> None:
+    async for rows in _chunks(
+        events, f"SELECT {pin_safety.COLUMNS} FROM safety FINAL WHERE {{chunk}}", "pin", "safety"
+    ):
+        pin_safety.take(state.safety, rows)
 
 
 async def _follows(state: HotState, events: EventStore) -> None:

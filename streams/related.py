@@ -18,6 +18,7 @@ from operators.fusion import fuse
 from operators.slate.candidates import NOTHING, Found
 from operators.vision.rolled_up import first_of_each
 from streams.engine import Engine
+from streams.pin_safety import showable
 from streams.slate_sources import best_of
 from streams.stores.protocols import StoreUnavailable
 
@@ -63,7 +64,7 @@ SOURCES: Mapping[str, Callable[[Engine, int, int], Awaitable[Found]]] = {"boards
 
 
 async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = ("boards", "visual")) -> Related:
-    """Up to ``k`` living pins related to ``pin``; neither it nor its near-duplicates, and one of each picture.
+    """Up to ``k`` pins related to ``pin`` that may be shown; neither it nor its near-duplicates, one of each picture.
 
     Raises:
         KeyError: a source that is not in :data:`SOURCES`.
@@ -85,7 +86,7 @@ async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = (
     failed = {name: answer for name, answer in answers.items() if isinstance(answer, StoreUnavailable)}
     if answers and len(failed) == len(answers):
         raise next(iter(failed.values()))
-    found = {name: _living(engine, each) for name, each in answers.items() if isinstance(each, Found)}
+    found = {name: _shown(engine, each) for name, each in answers.items() if isinstance(each, Found)}
     scores = {name: dict(zip(each.pins.tolist(), each.scores.tolist(), strict=True)) for name, each in found.items()}
     fused = fuse([each.pins for each in found.values()], sum(map(len, found.values())))
     pictures = engine.state.pictures.canonicals
@@ -97,7 +98,7 @@ async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = (
     return Related(pins, sorted(failed))
 
 
-def _living(engine: Engine, found: Found) -> Found:
-    alive = engine.state.catalogue.known(found.pins) & ~engine.state.catalogue.is_deleted(found.pins)
-    pins: Ints = found.pins[alive]
-    return Found(pins, found.scores[alive])
+def _shown(engine: Engine, found: Found) -> Found:
+    shown = showable(engine, found.pins)
+    pins: Ints = found.pins[shown]
+    return Found(pins, found.scores[shown])

@@ -60,6 +60,10 @@ class Settings:
     #: 4. Each window is one encoding and one vector more; ``docs/lens.md`` says what that finds.
     object_windows: int = 3
 
+    #: Pins whose picture has a higher score than this for not being safe for work (0 … 1) are shown to nobody; 1 lets
+    #: all through. See ``docs/safety.md``.
+    unsafe_above: float = 0.8
+
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
     image_folders: str = "examples"
@@ -81,7 +85,10 @@ class Settings:
                 given[field.name] = Path(text).expanduser().resolve() if isinstance(field.default, Path) else kind(text)
             except ValueError as error:
                 raise ValueError(f"{name}={text!r}: {error}") from None
-        return cls(**given)  # type: ignore[arg-type]
+        made = cls(**given)  # type: ignore[arg-type]
+        if not 0 <= made.unsafe_above <= 1:
+            raise ValueError(f"PINSTREAM_UNSAFE_ABOVE={made.unsafe_above:g}: must be from 0 to 1")
+        return made
 
     #: Step of each embedded part's port over ``port_base``.
     PORTS: ClassVar[dict[str, int]] = {

@@ -48,8 +48,10 @@ def drafts_of(
     asks: Sequence[Ask],
     found: Mapping[str, Sequence[Found]],
     choices: Choices,
+    unsafe_above: float,
 ) -> list[Draft]:
-    """What may be shown to each. ``found`` has one entry a request for each source that answered.
+    """What may be shown to each. ``found`` has one entry a request for each source that answered; pictures with a score
+    above ``unsafe_above`` stay out.
 
     A slate that would be short is filled with popular pins, then with repeats.
     """
@@ -58,7 +60,7 @@ def drafts_of(
     parts, drafts = parts_of(merged), list[Draft]()
     for row, (request, ask) in enumerate(zip(requests, asks, strict=True)):
         popular = not any(len(found[name][row]) for name in PERSONAL if name in found)
-        drafts.append(_draft(state, choices, request, ask, merged[row], facts.take(parts[row]), popular))
+        drafts.append(_draft(state, choices, request, ask, merged[row], facts.take(parts[row]), popular, unsafe_above))
     return drafts
 
 
@@ -76,8 +78,9 @@ def _draft(
     candidates: Candidates,
     facts: Facts,
     popular: bool,
+    unsafe_above: float,
 ) -> Draft:
-    keep, dropped = apply(_question(state, request.pinner, candidates.pins, facts))
+    keep, dropped = apply(_question(state, request.pinner, candidates.pins, facts, unsafe_above))
     size = choices.ordering.size
     if np.count_nonzero(keep) < size:
         more = state.quality.leaders(choices.candidates, ask.now).pins
@@ -89,7 +92,7 @@ def _draft(
                 np.concatenate([candidates.pins, added]), np.concatenate([candidates.scores, unscored])
             )
             facts = state.catalogue.facts(candidates.pins)
-            keep, dropped = apply(_question(state, request.pinner, candidates.pins, facts))
+            keep, dropped = apply(_question(state, request.pinner, candidates.pins, facts, unsafe_above))
     repeats = np.zeros(len(candidates), np.bool_)
     if np.count_nonzero(keep) < size and "seen" in dropped:
         repeats = contains(candidates.pins, dropped["seen"])
@@ -97,7 +100,7 @@ def _draft(
     return Draft(request, ask, candidates.take(keep), facts.take(keep), repeats[keep], dropped, popular)
 
 
-def _question(state: HotState, pinner: int, pins: Ints, facts: Facts) -> Question:
+def _question(state: HotState, pinner: int, pins: Ints, facts: Facts, unsafe_above: float) -> Question:
     return Question(
         pinner=pinner,
         pins=pins,
@@ -105,6 +108,7 @@ def _question(state: HotState, pinner: int, pins: Ints, facts: Facts) -> Questio
         owners=facts.owners,
         known=facts.known,
         deleted=facts.deleted,
+        unsafe=state.safety.above(pins, unsafe_above),
         seen=state.recent.seen(pinner),
         saved=pins[state.recent.has_saved(pinner, pins)],
         hidden=state.recent.hidden(pinner),

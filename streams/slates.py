@@ -26,6 +26,7 @@ from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
 from operators.slate.utility import unranked, utility
 from streams.engine import Engine
+from streams.pin_safety import showable
 from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
 from streams.slate_signals import ask_of, relevances, signals
@@ -62,7 +63,7 @@ async def build_slates(
         found = await _found(engine, asks, choices, stages)
         sources.went_out = [sum(len(each[row]) for each in found.values()) for row in range(len(requests))]
     with stages.stage("filters", sources.went_out) as filters:
-        drafts = drafts_of(engine.state, requests, asks, found, choices)
+        drafts = drafts_of(engine.state, requests, asks, found, choices, engine.settings.unsafe_above)
         filters.went_out = [len(draft.candidates) for draft in drafts]
     with stages.stage("features", filters.went_out):
         candidates = [draft.candidates for draft in drafts]
@@ -139,8 +140,8 @@ async def _ranked(
 
 
 def _placed(engine: Engine, choices: Choices, draft: Draft, scores: Floats) -> NDArray[np.intp]:
-    # A pin that was deleted while the ranker was asked must not go out.
-    rows = np.flatnonzero(~engine.state.catalogue.is_deleted(draft.candidates.pins))
+    # A pin that was deleted, or judged, while the ranker was asked must not go out.
+    rows = np.flatnonzero(showable(engine, draft.candidates.pins))
     pins = draft.candidates.pins[rows]
     chosen = order(
         scores[rows],

@@ -18,6 +18,7 @@ from operators.follows import Follows
 from operators.identity import stable_id
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
+from operators.safety import Safety
 from operators.trending import Trending
 from operators.vision.canonical import Canonical
 from streams.pin_words import take
@@ -33,7 +34,8 @@ class HotState:
         self.texts = PinTexts()
         self.pictures = Canonical()
         self.follows = Follows()
-        self.quality = Quality()
+        self.safety = Safety()
+        self.quality = Quality(self.safety)
         self.board_graph = BoardGraph()
         self.trending = Trending()
         self.recent = RecentActions()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
-from streams import pin_pictures, pin_words
+from streams import pin_pictures, pin_safety, pin_words
 from streams.engine import Engine
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
@@ -140,6 +140,12 @@ async def _take_pictures(engine: Engine, condition: str, parameters: Mapping[str
         await pin_pictures.take(engine.state.pictures, engine.state.catalogue, engine.events, rows)
 
 
+async def _take_safety(engine: Engine, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
+    rows = await engine.events.query(f"SELECT {pin_safety.COLUMNS} FROM safety WHERE {condition}", parameters)
+    if rows:
+        pin_safety.take(engine.state.safety, rows)
+
+
 class Tail:
     """Follows the partitions that are not this worker's."""
 
@@ -165,7 +171,12 @@ class Tail:
             self._since = began - OVERLAP_MS
 
     async def _pins(self) -> None:
-        for take in (_take_pins, _take_words, _take_pictures):  # what is said of a pin counts when it is known
+        for take in (
+            _take_pins,
+            _take_words,
+            _take_pictures,
+            _take_safety,
+        ):  # what is said of a pin counts when it is known
             await take(self._engine, "inserted > {since:Int64}", {"since": self._since})
 
     async def _follows(self) -> None:

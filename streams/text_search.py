@@ -1,9 +1,9 @@
-"""Text search: living pins by phrases, from memory, in the order of a pinner's taste when it is known."""
+"""Text search: pins that may be shown by phrases, from memory, in the order of a pinner's taste when it is known."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from operators.batch import Ints
 from operators.relevance import SAVES, taste
 from operators.slate.candidates import NOTHING, Found
 from streams.engine import Engine
+from streams.pin_safety import showable
 from streams.stores.protocols import StoreUnavailable
 
 #: Words of a query that are looked for.
@@ -26,21 +27,20 @@ VECTORS_SECONDS = 1.0
 async def text_search(
     engine: Engine, phrases: Mapping[str, float], k: int, taste: NDArray[np.float32] | None = None
 ) -> Found:
-    """The ``k`` living pins that match ``phrases`` (phrase → weight > 0) best; unknown words find nothing.
+    """The ``k`` pins that may be shown and match ``phrases`` (phrase → weight > 0) best; unknown words find nothing.
 
     ``taste`` ``(d,)``, L2-normalised, lifts pins that are like what a pinner saves: a score grows by half of the
     cosine's share. Without Milvus it has no effect.
     """
     wanted = [each for phrase, weight in phrases.items() for each in _runs(phrase, weight)]
     personal = taste is not None and bool(taste.any())
-    hits = engine.state.texts.index.search(wanted, k * DEPTH if personal else k)
-    if not len(hits.pins):
+    pins, scores = _shown(engine, wanted, k * DEPTH if personal else k)
+    if not len(pins):
         return NOTHING
-    scores = hits.scores
     if personal and taste is not None:
-        scores = scores * (1.0 + TASTE * np.maximum(0.0, await _cosines(engine, hits.pins, taste)))
-    best = np.lexsort((hits.pins, -scores))[:k]
-    return Found(hits.pins[best], scores[best].astype(np.float32))
+        scores = scores * (1.0 + TASTE * np.maximum(0.0, await _cosines(engine, pins, taste)))
+    best = np.lexsort((pins, -scores))[:k]
+    return Found(pins[best], scores[best].astype(np.float32))
 
 
 async def taste_of(engine: Engine, pinner: int) -> NDArray[np.float32] | None:
@@ -67,6 +67,17 @@ async def _load(engine: Engine, pins: Ints) -> bool:
     except (StoreUnavailable, TimeoutError):
         return False
     return True
+
+
+def _shown(engine: Engine, wanted: Sequence[tuple[Ints, float]], k: int) -> tuple[Ints, NDArray[np.float64]]:
+    """At least the ``k`` best that may be shown, and what they score; fewer when there are no more."""
+    depth = k
+    while True:
+        hits = engine.state.texts.index.search(wanted, depth)
+        shown = showable(engine, hits.pins)
+        if np.count_nonzero(shown) >= k or len(hits.pins) < depth:
+            return hits.pins[shown], hits.scores[shown]
+        depth *= 4
 
 
 def _runs(phrase: str, weight: float) -> Iterator[tuple[Ints, float]]:

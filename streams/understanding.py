@@ -16,6 +16,7 @@ from operators.identity import combined_id
 from operators.rejection import Reason
 from operators.vision.fingerprint import Fingerprints, fingerprint
 from operators.vision.windows import windows
+from streams import pin_safety
 from streams.engine import Engine
 from streams.images.fitting import Pixels, crop
 from streams.images.rejection import ImageRejected
@@ -55,6 +56,8 @@ class Understanding:
     windows: list[SeenObject] = field(default_factory=list)
     #: By which near-duplicates are found (``operators/vision/fingerprint.py``).
     fingerprint: Fingerprints | None = None
+    #: How likely it is not safe for work, 0 … 1; None where the model could not be asked.
+    unsafe: float | None = None
     rejected: ImageRejected | None = None
 
 
@@ -75,9 +78,11 @@ async def understand(
     there = [(at, image) for at, image in enumerate(images) if isinstance(image, np.ndarray)]
     groups = [there[start : start + GROUP] for start in range(0, len(there), GROUP)]
     looking = asyncio.gather(*(_look(models, pins, group, side) for group in groups))
-    looked, prints = await asyncio.gather(looking, asyncio.to_thread(_fingerprints, [image for _, image in there]))
-    for (at, _), answer, views in zip(there, chain.from_iterable(looked), prints, strict=True):
-        outcomes[at] = answer if answer.vector is None else replace(answer, fingerprint=views)
+    pictures = [image for _, image in there]
+    seeing = asyncio.gather(looking, asyncio.to_thread(_fingerprints, pictures))
+    (looked, prints), scores = await pin_safety.beside(seeing, models, pictures)
+    for (at, _), answer, views, unsafe in zip(there, chain.from_iterable(looked), prints, scores, strict=True):
+        outcomes[at] = answer if answer.vector is None else replace(answer, fingerprint=views, unsafe=unsafe)
     return outcomes
 
 
@@ -121,7 +126,7 @@ async def _look(
     return outcomes
 
 
-async def record(engine: Engine, understandings: Sequence[Understanding], encoder: str) -> None:
+async def record(engine: Engine, understandings: Sequence[Understanding], encoder: str, safety: str = "") -> None:
     """Make what was understood true: vectors, then rows, then memory. May be repeated; a pin appears once.
 
     A pin without a vector (deleted, no image, rejected) loses the one of its earlier version: it showed another
@@ -136,6 +141,8 @@ async def record(engine: Engine, understandings: Sequence[Understanding], encode
         await _record_rows(engine.events, understandings, encoder)
         prints = [(one.pin, one.fingerprint) for one in understandings]
         await keep(engine.state.pictures, engine.state.catalogue, engine.events, prints)
+        judged = [(one.pin, one.vector is not None, one.unsafe) for one in understandings]
+        await pin_safety.keep(engine.state.safety, engine.events, judged, safety)
     engine.vector_cache.drop(_ids([one for one in understandings if one.vector is None]))
     engine.vector_cache.put({one.pin.pin: one.vector for one in understandings if one.vector is not None})
 

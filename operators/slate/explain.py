@@ -7,6 +7,7 @@ from operators.slate.slate import Item, Slate
 _DROPPED = {
     "deleted": "its owner deleted it",
     "unknown": "the catalogue does not know it",
+    "unsafe": "its picture is likely not safe for work",
     "own": "the pinner posted it",
     "hidden": "the pinner hid it",
     "saved": "the pinner has saved it already",

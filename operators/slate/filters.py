@@ -25,6 +25,7 @@ class Question:
     owners: Ints  # (n,), 0 where unknown
     known: Mask  # (n,) the catalogue has the pin
     deleted: Mask  # (n,)
+    unsafe: Mask  # (n,) the picture's score is above the threshold (operators/safety.py)
     seen: Ints  # pins shown to the pinner before, any order
     saved: Ints
     hidden: Ints
@@ -38,6 +39,11 @@ def deleted(question: Question) -> Mask:
 def unknown(question: Question) -> Mask:
     """Pins that the catalogue has never heard of."""
     return ~question.known
+
+
+def unsafe(question: Question) -> Mask:
+    """Pins whose picture is likely not safe for work; one without a score passes."""
+    return question.unsafe
 
 
 def own(question: Question) -> Mask:
@@ -73,7 +79,7 @@ def seen(question: Question) -> Mask:
 #: In order: a pin that several filters would drop is counted under the first. ``seen`` is last, so that what it
 #: drops alone may come back at the end of a slate that would else be short.
 FILTERS: Mapping[str, Callable[[Question], Mask]] = {
-    filter_.__name__: filter_ for filter_ in (deleted, unknown, own, hidden, saved, duplicate, seen)
+    filter_.__name__: filter_ for filter_ in (deleted, unknown, unsafe, own, hidden, saved, duplicate, seen)
 }
 
 

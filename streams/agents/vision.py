@@ -88,7 +88,8 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
 
         understood = await persist("understanding pins", look, metrics)
     with metrics.batch_step(topic, "stores"):
-        await persist("recording pins", partial(record, engine, understood, versions["encoder"]), metrics)
+        recording = partial(record, engine, understood, versions["encoder"], versions.get("safety", ""))
+        await persist("recording pins", recording, metrics)
     with metrics.batch_step(topic, "annotations"):
         living = [one for one in understood if not one.pin.deleted]
         said = await persist("annotating pins", partial(look_around, engine, living), metrics)
@@ -98,7 +99,8 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
             message = _message(one, said.get(one.pin.pin, []), versions, now)
             engine.outputs.send(UNDERSTOOD, one.pin.pin, msgspec.json.encode(message))
     await persist("announcing pins", engine.outputs.flush, metrics)
-    metrics.understood(sum(one.vector is not None for one in understood), sum(len(one.objects) for one in understood))
+    seen = [one for one in understood if one.vector is not None]
+    metrics.understood(len(seen), sum(len(one.objects) for one in seen), sum(one.unsafe is None for one in seen))
     return understood
 
 
@@ -158,5 +160,7 @@ def _message(one: Understanding, said: Sequence[Annotation], versions: dict[str,
         confidences=[each.confidence for each in said],
         encoder=versions["encoder"],
         detector=versions["detector"],
+        unsafe=one.unsafe,
+        safety="" if one.unsafe is None else versions.get("safety", ""),
         time=now,
     )

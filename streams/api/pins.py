@@ -12,7 +12,7 @@ from streams.api.answers import answer, identity, known
 from streams.api.catalogue import living
 from streams.api.counts import Counts, Rates, history
 from streams.api.problems import unavailable
-from streams.api.stats import PinQuality, pin_quality
+from streams.api.stats import PinQuality, pin_quality, unsafe_of
 from streams.engine import Engine
 
 
@@ -37,7 +37,8 @@ class Pin(msgspec.Struct):
     """A pin as its newest event has it. 0 stands for no pinner or board; times are milliseconds since the epoch.
 
     ``understood`` is true when this very version has been through the detector and the encoder. ``canonical`` is the
-    earliest pin of the same picture, itself included, and ``duplicates`` how many others there are.
+    earliest pin of the same picture, itself included, and ``duplicates`` how many others there are. ``unsafe`` is how
+    likely its picture is not safe for work, 0 … 1; null where that is unknown.
     """
 
     pin: int
@@ -53,6 +54,7 @@ class Pin(msgspec.Struct):
     understood: bool
     canonical: int
     duplicates: int
+    unsafe: float | None
     objects: list[SeenObject]
     stats: Summary
 
@@ -91,6 +93,7 @@ async def describe(engine: Engine, pin: int) -> Pin:
         understood=int(row["encoded"]) == int(row["version"]),
         canonical=same[0],
         duplicates=len(same) - 1,
+        unsafe=unsafe_of(engine, pin),
         objects=[_object(seen, index) for index in range(len(seen.get("object", ())))],
         stats=Summary(counted.totals, counted.rates, pin_quality(engine, pin)),
     )

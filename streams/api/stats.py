@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 from aiohttp import web
@@ -58,10 +60,14 @@ class PictureGroup(msgspec.Struct):
 
 
 class PinStats(History):
-    """A pin: what was done with it, and with it and its near-duplicates (``group``)."""
+    """A pin: what was done with it, and with it and its near-duplicates (``group``).
+
+    ``unsafe`` is how likely its picture is not safe for work, 0 … 1; null where that is unknown.
+    """
 
     pin: int
     quality: PinQuality
+    unsafe: float | None
     group: PictureGroup
 
 
@@ -87,6 +93,12 @@ def pin_quality(engine: Engine, pin: int) -> PinQuality:
     return PinQuality(*(float(part[0]) for part in (found.all, found.followers, found.wider, found.exposure)))
 
 
+def unsafe_of(engine: Engine, pin: int) -> float | None:
+    """Score of a pin's picture, None where it is unknown."""
+    score = float(engine.state.safety.scores(np.array([pin], np.int64))[0])
+    return None if math.isnan(score) else score
+
+
 def routes(engine: Engine) -> list[web.RouteDef]:
     store, state = engine.events, engine.state
 
@@ -101,7 +113,11 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         found = await history(store, "engagement_by_pin", "pin", pin, since(request))
         same = state.pictures.group(pin)
         group = PictureGroup(same[:PINS_NAMED], len(same), await group_totals(store, same))
-        return answer(PinStats(found.totals, found.rates, found.hours, pin, pin_quality(engine, pin), group))
+        return answer(
+            PinStats(
+                found.totals, found.rates, found.hours, pin, pin_quality(engine, pin), unsafe_of(engine, pin), group
+            )
+        )
 
     async def pinners(request: web.Request) -> web.Response:
         pinner, first = identity(request, "pinner"), since(request)

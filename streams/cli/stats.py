@@ -28,7 +28,10 @@ def command(kind: str, identity: str, hours: int | None, as_json: bool) -> None:
         click.echo(json.dumps(body))
         return
     quality = "  ".join(f"{name} {value:.4f}" for name, value in body["quality"].items())
-    click.echo(f"{kind} {body[kind]}\nquality: {quality}\n")
+    click.echo(f"{kind} {body[kind]}\nquality: {quality}")
+    if kind == "pin":
+        click.echo("unsafe: " + ("unknown" if body["unsafe"] is None else f"{body['unsafe']:.4f}"))
+    click.echo()
     if kind == "pinner":
         click.echo("What the pinner did:\n" + _history(body["given"]))
         click.echo("\nWhat was done with the pinner's pins:\n" + _history(body["received"]))

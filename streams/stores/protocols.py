@@ -135,9 +135,10 @@ class Ranked(NamedTuple):
 
 
 class Models(Protocol):
-    """Triton. ``rank`` serves feeds: it goes through the circuit."""
+    """Triton. ``rank`` serves feeds: it goes through the circuit; ``judge`` has one of its own."""
 
     circuit: Circuit
+    judging: Circuit
 
     async def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """RGB images ``(height, width, 3)`` of any size → objects of each."""
@@ -145,6 +146,10 @@ class Models(Protocol):
 
     async def encode(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB images of any size → ``(n, d)``, L2-normalised."""
+        ...
+
+    async def judge(self, images: Sequence[NDArray[np.uint8]]) -> list[float | None]:
+        """RGB images of any size → how likely each is not safe for work, 0 … 1; None for one that is refused."""
         ...
 
     async def rank(self, features: NDArray[np.float32]) -> Ranked:

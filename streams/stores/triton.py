@@ -1,4 +1,4 @@
-"""Triton: the detector, the encoder and the ranker, over gRPC.
+"""Triton: the detector, the encoder, the safety model and the ranker, over gRPC.
 
 What a model takes (size of its images, largest batch) is asked of the server, so another model of the
 same kind can be deployed without a change here (``docs/models.md``).
@@ -75,7 +75,7 @@ class TritonModels:
         self._slots: dict[str, asyncio.Semaphore] = {}
         # Resizing lets the interpreter lock go, so that it runs beside the event loop.
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="resize")
-        self.circuit = Circuit("triton")
+        self.circuit, self.judging = Circuit("triton"), Circuit("safety")
 
     async def detect(self, images: Sequence[Pixels]) -> list[list[Detection]]:
         """Objects of each image, best first. An image that the model refuses has none."""
@@ -88,6 +88,11 @@ class TritonModels:
         refused = np.full(width, np.nan, np.float32)
         rows = [refused if vector is None else vector for vector in found]
         return np.array(rows, np.float32).reshape(len(images), width)
+
+    async def judge(self, images: Sequence[Pixels]) -> list[float | None]:
+        """How likely each image is not safe for work, 0 … 1. None for an image that the model refuses."""
+        with self.judging.call():
+            return await self._each("safety", images, self._scores)
 
     async def rank(self, features: NDArray[np.float32]) -> Ranked:
         """Probabilities for ``(n, F)`` features, in one request as far as the model's batch allows."""
@@ -183,6 +188,13 @@ class TritonModels:
         if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=0.01):  # false for what is no number, too
             raise InferenceServerException("VECTORS are not of length 1")
         return list(vectors)
+
+    async def _scores(self, model: _Model, images: list[Pixels]) -> list[float]:
+        pixels = await self._thread(stretch, images, *model.shape[:2])
+        scores = _output(await self._infer(model, pixels, IMAGE_SECONDS), "SCORES", (len(images), 1))
+        if not ((scores >= 0) & (scores <= 1)).all():  # false for what is no number, too
+            raise InferenceServerException("SCORES are not between 0 and 1")
+        return scores[:, 0].tolist()
 
     async def _infer(self, model: _Model, items: NDArray[Any], seconds: float) -> triton.InferResult:
         given = triton.InferInput(model.input, list(items.shape), model.type)

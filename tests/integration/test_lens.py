@@ -83,7 +83,10 @@ def test_a_photo_finds_its_own_pin_and_is_understood(worker: Worker, pins: dict[
         assert len({hit["pin"] for hit in body["hits"]}) == len(body["hits"]) <= 5
         assert sum(body["ratios"].values()) == pytest.approx(1) and body["reasons"]
         assert sum(one["share"] for one in body["palette"]) == pytest.approx(1, abs=1e-3)
-        assert set(body["models"]) == {"detector", "encoder"} and set(body["milliseconds"]) >= {"decode", "understand"}
+        assert set(body["models"]) == {"detector", "encoder", "safety"} and set(body["milliseconds"]) >= {
+            "decode",
+            "understand",
+        }
     again = found(worker, smaller(pins[pin]), "?n=5", "image/png")
     assert again["remembered"] and again["hits"] == body["hits"]
 

@@ -1,4 +1,4 @@
-"""The detector and the encoder as a real Triton serves them."""
+"""The detector, the encoder and the safety model as a real Triton serves them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ from streams.stores.triton import TritonModels
 from tests.quality.average_precision import average_precision
 
 pytestmark = pytest.mark.real
+#: What onnxruntime 1 makes of the weights' own file for photos of the sample.
+SCORES = {
+    "007-shirt.jpg": 0.52870,
+    "127-pants.jpg": 0.45955,
+    "222-dress.jpg": 0.44041,
+    "198-pants.jpg": 0.35418,
+    "262-hat.jpg": 0.33819,
+    "068-pants.jpg": 0.01394,
+    "281-hat.jpg": 0.00011,
+    "312-dress.jpg": 0.00007,
+}
 
 
 @pytest.fixture
@@ -46,6 +57,7 @@ def photos() -> list[NDArray[np.uint8]]:
 async def test_versions(models: TritonModels) -> None:
     versions = await models.versions()
     assert versions["detector"] == "1" and versions["encoder"] == "2"
+    assert versions["safety"] == "1"
     asked = models._versions_at
     assert await models.versions(at_most_old=60) == versions and models._versions_at == asked, "no need to ask again"
     assert await models.versions() == versions and models._versions_at > asked
@@ -82,7 +94,19 @@ def numbers(found: list[Detection]) -> NDArray[np.float64]:
     return np.array([[one.confidence, *one.box] for one in found]).reshape(-1, 5)
 
 
+async def test_scores_are_those_of_the_file_itself_whatever_the_batch(models) -> None:
+    """What the ONNX file says in onnxruntime of the same pixels (``docs/safety.md``); bfloat16 has three digits."""
+    files = {name: PROJECT / "examples" / "sample" / "photos" / name for name in SCORES}
+    pictures = [decode_now(file.read_bytes()) for file in files.values()]
+    together = np.array(await models.judge(pictures))
+    print(dict(zip(SCORES, together.tolist(), strict=True)))
+    np.testing.assert_allclose(together, list(SCORES.values()), atol=0.02)
+    alone = np.concatenate([await models.judge([picture]) for picture in pictures])
+    np.testing.assert_allclose(alone, together, atol=1e-4)
+
+
 async def test_nothing_in_nothing_out(models) -> None:
+    assert await models.judge([]) == []
     assert await models.detect([]) == []
     assert (await models.encode([])).shape[0] == 0
 
@@ -92,6 +116,7 @@ async def test_a_bad_image_spoils_no_other(models, photos) -> None:
     vectors = await models.encode([photos[0], bad, photos[1]])
     assert np.isnan(vectors).all(1).tolist() == [False, True, False]
     np.testing.assert_allclose(vectors[[0, 2]], await models.encode(photos[:2]), atol=1e-4)
+    assert [score is None for score in await models.judge([photos[0], bad, photos[1]])] == [False, True, False]
     found = await models.detect([photos[0], bad, photos[1]])
     assert found[1] == [] and [found[0], found[2]] == await models.detect(photos[:2])
 
@@ -128,7 +153,8 @@ async def test_batches_are_formed_from_requests_that_wait_together(models, photo
 async def test_a_server_that_is_gone_fails_fast_and_says_when_to_ask_again(triton: Settings, photos) -> None:
     models = TritonModels(replace(triton, triton="127.0.0.1:9"))
     try:
-        for call in (models.encode(photos[:1]), models.detect(photos[:1]), models.versions()):
+        calls = (models.encode(photos[:1]), models.detect(photos[:1]), models.judge(photos[:1]), models.versions())
+        for call in calls:
             with pytest.raises(StoreUnavailable, match="triton"):
                 await call
         began = time.monotonic()

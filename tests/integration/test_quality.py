@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from infra.migrate import migrate
+from operators.accepted import AcceptedPin
 from operators.batch import Engagement, Source
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.identity import combined_id
 from operators.relevance import relevance, taste
+from streams import pin_safety
 from streams.engagement_writer import block_columns
 from streams.quality_sql import Entity, quality_sql
 from streams.relevance_sql import RELEVANCE_SQL
@@ -113,6 +115,13 @@ async def streamed(store: EventStore) -> HotState:
         await write(store, fresh)
         await write(store, fresh)  # as after a crash: the same batch again counts once
         state.apply(fresh)
+    # Some pictures are judged, twice, one of them of a pin without events; then some show nothing.
+    for version, least in ((1, 0.0), (2, 0.3)):
+        judged = [
+            (AcceptedPin(pin=number, version=version), number % 9 > 0, float(random.uniform(least, 1)))
+            for number in (*range(version, PINS, 4), PINS + 77)
+        ]
+        await pin_safety.keep(state.safety, store, [(p, shows, u if shows else None) for p, shows, u in judged], "1")
     counted = await store.query("SELECT count() AS n, sum(is_follower) AS f, countIf(owner = 0) AS o FROM engagement")
     assert counted["n"][0] == ROWS
     assert counted["f"][0] > 1_000
@@ -167,6 +176,9 @@ async def test_a_loaded_state_answers_as_the_streamed_one(streamed: HotState, lo
     for name in ("known", "is_deleted", "boards", "created", "versions"):
         one, other = getattr(loaded.catalogue, name)(pins), getattr(streamed.catalogue, name)(pins)
         assert np.array_equal(one, other), name
+    scores = loaded.safety.scores(np.arange(0, PINS + 99))
+    np.testing.assert_array_equal(scores, streamed.safety.scores(np.arange(0, PINS + 99)))
+    assert 300 < np.isfinite(scores).sum() < 500 and np.isfinite(scores[PINS + 77])
     facts = zip(loaded.catalogue.facts(pins), streamed.catalogue.facts(pins), strict=True)
     assert all(np.array_equal(one, other) for one, other in facts)
     assert loaded.catalogue.newest(50).tolist() == streamed.catalogue.newest(50).tolist()

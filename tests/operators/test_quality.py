@@ -15,6 +15,7 @@ from operators.batch import Engagement
 from operators.events import Kind, Surface
 from operators.positions import examination
 from operators.quality import MEAN_PRIOR, Quality
+from operators.safety import PENALTY, Safety
 from tests.operators.folded import DAY, START, engagement, shuffled, take
 
 PINS, PINNERS, DOMAINS = np.arange(0, 55), np.arange(0, 25), np.arange(0, 110)
@@ -51,6 +52,27 @@ def test_answers_follow_every_event_at_once() -> None:
         fresh.update(take(events, np.arange(rows[-1] + 1)))
         for left, right in zip(answers(quality, START), answers(fresh, START), strict=True):
             np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+
+
+def test_an_unsafe_picture_lowers_its_pin_and_who_posted_it_at_once() -> None:
+    events, safety = engagement(2_000, 4), Safety()
+    plain, judged = Quality(), Quality(safety)
+    for each in (plain, judged):
+        each.update(events)
+        each.domains(DOMAINS, START)
+    pins = np.array([3, 54, 9_999])
+    safety.take(pins, np.ones(3, np.int64), np.array([0.9, 0.19, 0.5], np.float32))
+    before, after = plain.pins(pins, START), judged.pins(pins, START)
+    for one, other in zip(before[:3], after[:3], strict=True):
+        np.testing.assert_allclose(one - other, [PENALTY, 0, PENALTY / 2], atol=1e-6)
+    assert after.exposure.tolist() == before.exposure.tolist()
+    fresh = Quality(safety)
+    fresh.update(events)
+    for left, right in zip(answers(judged, START), answers(fresh, START), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+    changed = judged.domains(DOMAINS, START) != plain.domains(DOMAINS, START)
+    assert changed.any() and (judged.domains(DOMAINS, START)[changed] < plain.domains(DOMAINS, START)[changed]).all()
+    assert 3 not in judged.leaders(5, START).pins
 
 
 def rows_at(time: int, *rows: tuple[int, Kind, int, int, int]) -> Engagement:

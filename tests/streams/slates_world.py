@@ -91,8 +91,8 @@ def engine_of(home):
     )
     state.now = NOW
     return SimpleNamespace(
-        settings=SimpleNamespace(home=home), metrics=Metrics(), vectors=store, models=Ranker(), state=state,
-        vector_cache=VectorCache(store),
+        settings=SimpleNamespace(home=home, unsafe_above=0.8), metrics=Metrics(), vectors=store, models=Ranker(),
+        state=state, vector_cache=VectorCache(store),
     )  # fmt: skip
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from operators.accepted import AcceptedPin
 from operators.annotations.words import word_id
+from streams.circuit import Circuit
 from streams.engine import Engine
 from streams.images.rejection import ImageRejected
-from streams.lens import look
+from streams.lens import REFUSED, look
 from streams.lens_looks import similar_looks
 from streams.lens_objects import nearest_objects, scenes
 from streams.lens_photo import WHOLE
@@ -36,6 +37,7 @@ class Eyes:
 
     def __init__(self) -> None:
         self.gone: set[str] = set()
+        self.unsafe, self.judging = 0.1, Circuit("safety")
         self.encoded = 0
 
     async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
@@ -52,6 +54,13 @@ class Eyes:
         self.encoded += len(images)
         means = np.array([image.reshape(-1, 3).mean(axis=0) for image in images], np.float32) + 1
         return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    async def judge(self, images):
+        if "safety" in self.gone:
+            raise StoreUnavailable("triton", "gone")
+        if "slow safety" in self.gone:
+            await asyncio.sleep(60)
+        return [self.unsafe for _ in images]
 
     async def close(self) -> None: ...
 
@@ -138,6 +147,28 @@ async def test_without_the_detector_the_photo_is_one_object(engine: Engine):
     assert "detector" in found.degraded and not found.objects and found.category == ""
     assert found.hits[0].pin == 3
     assert all(hit.query is None for hit in found.hits)
+
+
+@pytest.mark.parametrize("how", ["safety", "slow safety"])
+async def test_without_the_safety_model_the_answer_says_so(engine: Engine, how: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("streams.lens_query.GRACE_SECONDS", 0.05)
+    engine.models.gone = {how}  # type: ignore[attr-defined]
+    recall = Recall(engine.models)
+    found = await asked(engine, picture(RED, GREEN), recall=recall)
+    assert "safety" in found.degraded and found.unsafe is None and found.hits
+    assert (engine.models.judging.opened > 0) == (how == "slow safety"), "what is slow is not waited for again"
+    engine.models.gone = set()  # type: ignore[attr-defined]
+    assert (await asked(engine, picture(RED, GREEN), recall=recall)).unsafe == 0.1, "it was not remembered without"
+
+
+async def test_unsafe_pins_are_not_found_and_an_unsafe_photo_finds_nothing(engine: Engine):
+    engine.state.safety.take(np.array([1]), np.ones(1, np.int64), np.array([0.9], np.float32))
+    found = await asked(engine, picture(RED, GREEN))
+    assert found.hits and 1 not in {hit.pin for hit in found.hits} and found.unsafe == 0.1
+    engine.models.unsafe = 0.9  # type: ignore[attr-defined]
+    refused = await asked(engine, picture(RED, GREEN))
+    assert refused.hits == [] and refused.unsafe == 0.9 and refused.objects and REFUSED in refused.reasons
+    assert refused.degraded == [] and REFUSED not in found.reasons
 
 
 async def test_without_the_encoder_only_what_was_seen_before_is_answered(engine: Engine):

@@ -163,6 +163,9 @@ async def test_the_api_tells_and_finds_and_a_taste_has_its_say(engine: Engine, m
     assert sorted(hits.pins.tolist()) == [1, 2]
     unknown = await text_search(engine, {"dining table": 1.0}, 2, np.ones(7, np.float32))
     assert unknown.pins.tolist() == [5, 2]
+    engine.state.safety.take(np.array([5]), np.ones(1, np.int64), np.array([0.9], np.float32))
+    assert (await text_search(engine, {"dining table": 1.0}, 2)).pins.tolist() == [2, 1], "others take its place"
+    engine.state.safety.take(np.array([5]), np.ones(1, np.int64), np.array([0.5], np.float32))
     async with serving(engine, monkeypatch) as client:
         said = await (await client.get("/v1/pins/5/annotations")).json()
         assert "dining table" in {each["phrase"] for each in said["annotations"]} and not said["neighbours"]

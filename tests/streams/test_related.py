@@ -34,6 +34,13 @@ async def test_never_itself_nor_deleted_pins(engine):
     assert 100 not in first and first[0] not in second and len(second) == 10
 
 
+async def test_never_unsafe_pins_though_they_may_be_asked_about(engine):
+    first = ids(await related(engine, 100, 10))
+    engine.state.safety.take(np.array([100, first[0]]), np.ones(2, np.int64), np.full(2, 0.9, np.float32))
+    second = ids(await related(engine, 100, 10))
+    assert first[0] not in second and len(second) == 10
+
+
 async def test_best_first_and_scores_are_those_of_the_sources(engine):
     found = (await related(engine, 100, 15, {"visual"})).pins
     cosines = [each.sources["visual"] for each in found]

@@ -3,10 +3,12 @@
 import asyncio
 import time
 
+import numpy as np
 import pytest
 
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.slate.choices import Choices
+from operators.slate.explain import explain
 from operators.slate.ordering import Ordering
 from operators.slate.slate import decode
 from operators.slate.utility import Weights
@@ -168,6 +170,32 @@ async def test_a_pin_deleted_while_the_ranker_is_asked_does_not_go_out(engine):
     engine.state.apply_pins([(9_999, PinEvent(type="deleted", pin=gone, time=NOW))])
     slate = await building
     assert gone not in pins_of(slate) and len(slate.items) == 10 and slate.degraded == []
+
+
+async def test_unsafe_pins_never_come_and_the_slate_says_why(engine):
+    act(engine, ANN, Kind.SAVE, 100)
+    bad = np.array(pins_of(await slate_of(engine))[:3])
+    engine.state.safety.take(bad, np.ones(3, np.int64), np.array([0.81, 0.95, 0.79], np.float32))
+    slate = await slate_of(engine)
+    assert set(bad[:2].tolist()).isdisjoint(pins_of(slate)) and len(slate.items) == 10
+    assert slate.dropped["unsafe"] == 2 and set(slate.dropped_pins["unsafe"]) == set(bad[:2].tolist())
+    assert explain(slate, int(bad[0])) == "Not in the slate: its picture is likely not safe for work (filter unsafe)."
+    act(engine, ANN, Kind.IMPRESSION, *PINS.tolist())
+    assert set(bad[:2].tolist()).isdisjoint(pins_of(await slate_of(engine))), "not even as repeats"
+    engine.settings.unsafe_above = 1.0
+    assert "unsafe" not in (await slate_of(engine)).dropped
+
+
+async def test_a_pin_judged_while_the_ranker_is_asked_does_not_go_out(engine):
+    first = pins_of(await slate_of(engine))[0]
+    ranked = engine.models.rank
+
+    async def meanwhile(features):
+        engine.state.safety.take(np.array([first]), np.ones(1, np.int64), np.ones(1, np.float32))
+        return await ranked(features)
+
+    engine.models.rank = meanwhile
+    assert first not in pins_of(await slate_of(engine))
 
 
 async def test_stages_account_for_every_candidate(engine):

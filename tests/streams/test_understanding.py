@@ -19,7 +19,7 @@ from infra.migrate import migrate
 from operators.accepted import AcceptedPin
 from operators.batch import Records, Source
 from operators.identity import combined_id
-from streams import understanding
+from streams import pin_safety, understanding
 from streams.agents import vision
 from streams.dead_letters import decode_dead_letter
 from streams.engine import Engine
@@ -140,6 +140,17 @@ async def object_rows(engine: Engine, pin: int) -> list[tuple[int, int, str, flo
     return list(zip(*columns, strict=True))
 
 
+async def judged_row(engine: Engine, pin: int) -> tuple[int, float | None, str] | None:
+    """(version, score, model) of ClickHouse's row, None where there is none."""
+    rows = await engine.events.query(
+        "SELECT version, unsafe, model FROM safety FINAL WHERE pin = {pin:Int64}", {"pin": pin}
+    )
+    if not rows:
+        return None
+    score = float(np.array(rows["unsafe"], np.float32)[0])
+    return int(rows["version"][0]), None if np.isnan(score) else score, str(rows["model"][0])
+
+
 async def held(engine: Engine, collection: str, *ids: int) -> set[int]:
     return set(await engine.vectors.fetch(collection, np.array(ids, np.int64)))
 
@@ -158,6 +169,9 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
 
     (message,) = map(json.loads, said("pin.understood", 1))
     assert (message["pin"], message["version"], message["encoder"], message["detector"]) == (pin, 10, "2", "1")
+    assert message["safety"] == "1" and 0 < message["unsafe"] < 0.8
+    assert await judged_row(engine, pin) == (10, message["unsafe"], "1")
+    assert engine.state.safety.scores(np.array([pin])).tolist() == [np.float32(message["unsafe"])]
     assert not message["deleted"] and len(message["annotations"]) == len(message["confidences"])
     assert "person" in message["annotations"]
     labels = [found["label"] for found in message["objects"]]
@@ -190,6 +204,9 @@ async def test_a_pin_is_understood_everywhere_then_updated_then_deleted(engine: 
     assert await vision.handle(engine, batch(accepted(pin, 30, deleted=True))) == []
     (message,) = map(json.loads, said("pin.understood", 1))
     assert message["deleted"] and message["objects"] == []
+    assert (message["unsafe"], message["safety"]) == (None, "")
+    assert await judged_row(engine, pin) == (30, None, "")
+    assert np.isnan(engine.state.safety.scores(np.array([pin]))).all()
     assert await held(engine, "pins", pin) == set()
     assert await held(engine, "objects", *object_ids(pin)) == set()
     assert await vector_row(engine, pin) == (30, "", 0)
@@ -273,12 +290,42 @@ async def test_pins_wait_for_a_model_that_is_gone_and_are_never_dropped(
     with pytest.raises(StoreUnavailable):
         await away.versions()
     assert not task.done()
-    for call in ("detect", "encode", "versions"):
+    for call in ("detect", "encode", "judge", "versions"):
         monkeypatch.setattr(away, call, getattr(here, call))
     assert await asyncio.wait_for(task, 60) == []
     assert await held(engine, "pins", pin) == {pin}
     assert len(said("pin.understood", 1)) == 1
     await away.close()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("how", ["gone", "hung"])
+async def test_without_the_safety_model_pins_are_understood_and_judged_when_they_come_again(
+    engine: Engine, said: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    pin = 770_001 if how == "gone" else 770_002
+    monkeypatch.setattr(pin_safety.beside, "__defaults__", (0.2,))
+    model = TritonModels._model
+
+    async def without(models: TritonModels, name: str) -> Any:
+        if name == "safety" and how == "hung":
+            await asyncio.sleep(60)
+        return await model(models, "absent" if name == "safety" else name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TritonModels, "_model", without)
+        assert await vision.handle(engine, batch(accepted(pin, 1, inline(PERSON)))) == []
+    (message,) = map(json.loads, said("pin.understood", 1))
+    assert (message["unsafe"], message["safety"]) == (None, "") and message["objects"]
+    assert await held(engine, "pins", pin) == {pin}
+    assert await judged_row(engine, pin) is None
+    assert b"pinstream_pins_unscored_total 1.0" in engine.metrics.exposition()
+    assert engine.models.judging.rests > 0
+    await asyncio.sleep(1.2)  # the circuit rests, and the model by itself
+    await vision.handle(engine, batch(accepted(pin, 1, inline(PERSON))))
+    (message,) = map(json.loads, said("pin.understood", 1))
+    assert message["unsafe"] is not None and await judged_row(engine, pin) == (1, message["unsafe"], "1")
+    assert b"pinstream_pins_unscored_total 1.0" in engine.metrics.exposition()
 
 
 @pytest.mark.real
