@@ -148,8 +148,10 @@ async def test_another_worker_follows(engine: Engine) -> None:
     engine.state = mine
     await catalogue.handle(engine, records("pins", *PINS))
     engine.state = other
+    await engine.events.insert("safety", {"pin": [1, 2], "version": [1, 1], "unsafe": [0.9, None], "model": ["1", ""]})
     await tail.follow([("pins", 0)])
     same(mine, other)
+    assert other.safety.above(np.array([1, 2, 3]), 0.8).tolist() == [True, False, False]
     engine.state = third = HotState()
     await look_up(engine, [1, 2, 3, 4, 5])
     same(mine, third)
