@@ -57,6 +57,7 @@ def _start(lane: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
         [sys.executable, "-m", "pytest", *arguments],
         env=os.environ | {"PINSTREAM_TEST_LANE": lane, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        start_new_session=True,  # Ctrl-C is told once, by us: a second one would end the stopping of parts
     )  # fmt: skip
     if lane == "apart":
         psutil.Process(process.pid).nice(psutil.Process().nice() + NICE)
