@@ -36,8 +36,9 @@ setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 	$(BIN)/python -m streams.warm_up
 	touch $@
 
+# In two lanes at once, as most tests wait for a part more than they compute.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.lanes
 
 # The long form of tests/fuzz; each prints its seed, and SEED=… repeats it.
 EVENTS ?= 1000000

@@ -10,10 +10,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from jgo.maven import MavenContext
+from typing import TYPE_CHECKING
 
 from infra.part import Say
+
+if TYPE_CHECKING:
+    from jgo.maven import MavenContext
 
 DOWNLOADS_AT_ONCE = 8
 
@@ -38,7 +40,7 @@ def install(lock: Path, folder: Path, what: str, say: Say) -> None:
     if not missing:
         return
     say(f"downloading {len(missing)} jars of {what}")
-    maven = MavenContext(repo_cache=folder, timeout=60)
+    maven = _maven(folder)
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         list(pool.map(lambda one: _download(maven, lock, folder, *one), missing))
 
@@ -48,7 +50,7 @@ def resolved(coordinates: Sequence[str], folder: Path) -> str:
 
     Each coordinate is resolved by itself, and what an earlier one brought stands.
     """
-    maven = MavenContext(repo_cache=folder, timeout=60)
+    maven = _maven(folder)
     lines: dict[str, str] = {}
     for wanted in coordinates:
         direct, transitive = maven.resolver.resolve([maven.create_dependency(wanted)])
@@ -81,6 +83,12 @@ def _digest(path: Path, algorithm: str) -> str:
 
 def _is(path: Path, sha256: str) -> bool:
     return path.exists() and _digest(path, "sha256") == sha256
+
+
+def _maven(folder: Path) -> MavenContext:
+    from jgo.maven import MavenContext  # a third of a second to load, and seldom needed
+
+    return MavenContext(repo_cache=folder, timeout=60)
 
 
 def _download(maven: MavenContext, lock: Path, folder: Path, coordinate: str, sha256: str) -> None:

@@ -110,9 +110,11 @@ class Keeper:
                 self._start(name, process)
 
     def stop(self) -> None:
-        """Stop everything, the last named first."""
-        for name in reversed(self._processes):
-            supervisor.down(self._settings, lambda _: None, [name])
+        """Stop everything: the workers at once, then what they use at once."""
+        workers = [name for name in self._processes if name.startswith("worker-")]
+        for names in (workers, [name for name in self._processes if name not in workers]):
+            if names:
+                supervisor.down(self._settings, lambda _: None, names)
 
     def _start(self, name: str, process: _Process) -> None:
         try:

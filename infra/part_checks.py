@@ -1,15 +1,16 @@
-"""Checks of the parts: each answers, in which version, and holds what it should. One function a check."""
+"""Checks of the parts: each answers, in which version, and holds what it should. One function a check.
+
+Each waits by itself and may run beside the others. Milvus's and Triton's clients are loaded where they are used: most
+of what ``pinstream doctor`` loads is theirs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from pymilvus import MilvusClient, MilvusException
-from tritonclient import grpc as triton_grpc
-from tritonclient.utils import InferenceServerException
 
 from infra import supervisor, topics
 from infra.finding import Finding, good, wrong
@@ -34,7 +35,7 @@ async def kafka(settings: Settings) -> Finding:
 
 async def declared_topics(settings: Settings) -> Finding:
     try:
-        missing = topics.missing(settings)
+        missing = topics.missing(settings, TIMEOUT_SECONDS)
     except KafkaException:
         return wrong("topics", "Topics cannot be listed without Kafka.", "see kafka")
     if missing:
@@ -73,6 +74,8 @@ async def migrations(settings: Settings) -> Finding:
 async def milvus(settings: Settings) -> Finding:
     if settings.milvus == "lite":
         return good("milvus", f"Milvus Lite keeps {settings.milvus_uri} inside the worker.")
+    from pymilvus import MilvusClient, MilvusException
+
     try:
         client = MilvusClient(settings.milvus_uri, token=settings.milvus_token, timeout=TIMEOUT_SECONDS)
         version = client.get_server_version()
@@ -84,6 +87,9 @@ async def milvus(settings: Settings) -> Finding:
 
 async def triton(settings: Settings) -> Finding:
     """Triton answers and serves every model of ``model_repo/`` in its newest version."""
+    from tritonclient import grpc as triton_grpc
+    from tritonclient.utils import InferenceServerException
+
     client = triton_grpc.InferenceServerClient(settings.triton_grpc)
     try:
         version = client.get_server_metadata(client_timeout=TIMEOUT_SECONDS).version
@@ -127,4 +133,5 @@ def _see_log(settings: Settings, name: str) -> str:
     return f"read {supervisor.log_of(settings, name)}" if getattr(settings, name) == EMBEDDED else "read its log"
 
 
-CHECKS = (kafka, declared_topics, clickhouse, migrations, milvus, triton)
+Check = Callable[[Settings], Coroutine[Any, Any, Finding]]
+CHECKS: tuple[Check, ...] = (kafka, declared_topics, clickhouse, migrations, milvus, triton)

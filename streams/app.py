@@ -175,8 +175,7 @@ app = PinStream(
     broker=_broker(settings),
     broker_credentials=_credentials(settings),
     broker_commit_interval=0.5,
-    # Seconds after which the group gives a dead worker's partitions to others: the least that brokers allow by default.
-    broker_session_timeout=6.0,
+    broker_session_timeout=settings.session_seconds,
     # Also how soon a worker hears that the group shares anew; until it does, nobody has what is given away.
     broker_heartbeat_interval=1.0,
     # Batches that go into the agents' queues at a time; before the next, Faust looks which are full.

@@ -38,6 +38,9 @@ class Settings:
     #: A lasting name of this worker in its group (Kafka's static membership). Killed and started again under it, it has
     #: its partitions back at once. Empty for one that no other worker of this home has; see :mod:`streams.instance`.
     instance: str = ""
+    #: Seconds after which the group gives a dead worker's partitions to others. Started again before, it has them back
+    #: and nobody is disturbed. Six is the least that brokers allow by default.
+    session_seconds: float = 6.0
 
     #: ``embedded`` or ``clickhouse://user:password@host:9000/database`` (``clickhouses://`` for TLS).
     clickhouse: str = EMBEDDED

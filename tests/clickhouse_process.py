@@ -80,8 +80,9 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """Below the range of outgoing connections, so that nobody takes it while a killed server starts again."""
-    for port in random.SystemRandom().sample(range(20_000, 28_000), 100):
+    """Below the range of outgoing connections, so that nobody takes it while a killed server starts again, and above
+    the ports of other tests."""
+    for port in random.SystemRandom().sample(range(28_000, 32_000), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -25,11 +25,24 @@ from infra.migrate import migrate
 from streams.settings import PROJECT, Settings
 from streams.stores.clickhouse import open_event_store
 from tests.integration.running import Worker
+from tests.lanes import LANE, in_lane
 
-#: Below the range from which the kernel takes ports for outgoing connections.
-TEST_PORTS = range(12000, 20000, 100)
+#: Below the range from which the kernel takes ports for outgoing connections. Second workers are 1,000 above. Lanes
+#: choose at the same time, so each has its own.
+TEST_PORTS = {"shared": range(12_000, 15_400, 100), "apart": range(16_500, 19_000, 100)}.get(
+    LANE, range(12_000, 19_000, 100)
+)
 #: What belongs to one run of the parts; everything else below a home was installed and is the same for all.
 OWN_FOLDERS = {"data", "logs", "run"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what another lane runs (``tests/lanes.py``)."""
+    mine: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        mine[in_lane(LANE, item.fixturenames)].append(item)  # type: ignore[attr-defined]
+    config.hook.pytest_deselected(items=mine[False])
+    items[:] = mine[True]
 
 
 @pytest.fixture(scope="session")

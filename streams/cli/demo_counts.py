@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
-from streams.stores.milvus import MilvusVectors
 
 _COUNTS = (
     "SELECT (SELECT count() FROM engagement) AS events, (SELECT uniqExact(pin) FROM pin_vectors) AS pins, "
@@ -36,6 +35,8 @@ def events_counted(settings: Settings) -> int:
 
 
 async def _counts(settings: Settings) -> Counts:
+    from streams.stores.milvus import MilvusVectors  # Milvus's client takes a second to load
+
     store, vectors = open_event_store(settings), MilvusVectors(settings)
     try:
         row = await store.query(_COUNTS)

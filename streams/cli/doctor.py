@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import click
@@ -38,5 +39,10 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     for check in machine_checks.CHECKS:
         yield check(settings)
     yield from machine_checks.ports(settings)
-    for ask in part_checks.CHECKS:
-        yield asyncio.run(ask(settings))
+
+    def asked(check: part_checks.Check) -> Finding:
+        return asyncio.run(check(settings))
+
+    # All at once: each of those that fail waits for its part as long as it may.
+    with ThreadPoolExecutor(len(part_checks.CHECKS)) as pool:
+        yield from pool.map(asked, part_checks.CHECKS)

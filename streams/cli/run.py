@@ -21,7 +21,7 @@ from streams.settings import Settings
 from streams.stores.clickhouse import ClickHouseError
 from streams.stores.protocols import StoreUnavailable
 
-#: Workers may store what is under way before they end, one after the other with the parts.
+#: Workers may store what is under way before they end, and the parts end after them.
 STOP_SECONDS = 120.0
 
 

@@ -22,6 +22,8 @@ QUEUE = 100_000
 PROGRESS_SECONDS = 0.5
 #: How long the broker may take for one message before it counts as failed.
 DELIVERY_SECONDS = 60
+#: How long a topic that nobody knows may take to appear; librdkafka would wait for half a minute.
+TOPIC_SECONDS = 5
 #: At a rate, sleep only when this far ahead: shorter sleeps are mostly overshoot.
 AHEAD_SECONDS = 0.005
 LONGEST_WAIT_SECONDS = 0.2
@@ -128,6 +130,7 @@ def replay(
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": QUEUE,
             "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
+            "topic.metadata.propagation.max.ms": TOPIC_SECONDS * 1000,
             "message.max.bytes": 16_777_216,
         }
     )

@@ -19,13 +19,13 @@ SEED = 11
 BASES = range(20_000, 27_000, 700)
 RATE = 80.0
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
 
 
 def test_nothing_is_lost_or_double_whatever_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = next(base for base in random.sample(BASES, len(BASES)) if all(map(_free, range(base, base + 700))))
     with Stack(tmp_path / "home", base, print) as stack:
-        outcome = run(stack, short(SEED), SEED, RATE, minutes=10, say=print)
+        outcome = run(stack, short(SEED), SEED, RATE, minutes=12, say=print)
     with capsys.disabled():
         print("\n" + table(outcome))
     assert outcome.audit.exact, "\n".join(outcome.audit.differences)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -19,10 +20,52 @@ pytestmark = pytest.mark.real
 TABLES = ["engagement", "engagement_by_pin", "signals_by_pin"]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path / "clickhouse")
+#: Table → its only part.
+Parts = dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Parts]:
+    """The folder of a server that was killed when each of :data:`TABLES` had one part, merged of three inserts; the
+    number of a repeated insert is a hole."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("damaged") / "clickhouse")
     server.start()
+
+    async def fill() -> Parts:
+        store = ClickHouseHTTP(server.url)
+        await migrate(store)
+        for first in (0, 100, 100, 200):
+            rows = engagement(first, 100)
+            await store.insert("engagement", rows, token=token(rows))
+        parts: Parts = {}
+        for table in TABLES:
+            await store.command(f"OPTIMIZE TABLE {table} FINAL")
+            part = await store.query(f"SELECT name, path FROM system.parts WHERE table = '{table}' AND active")
+            assert len(part["name"]) == 1
+            parts[table] = Path(part["path"][0]).resolve().relative_to(server.folder.resolve())
+        await store.close()
+        return parts
+
+    try:
+        return server.folder, asyncio.run(fill())
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def parts(killed: tuple[Path, Parts], server: EmbeddedServer) -> Parts:
+    """The parts of ``server``, all of them whole."""
+    found = {table: server.folder / part for table, part in killed[1].items()}
+    for part in found.values():
+        assert all(clickhouse_parts.is_whole(part.parent / each.name) for each in clickhouse_parts.parts(part.parent))
+    return found
+
+
+@pytest.fixture
+def server(killed: tuple[Path, Parts], tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server over a copy of that folder, not started yet."""
+    shutil.copytree(killed[0], tmp_path / "clickhouse", symlinks=True)
+    server = EmbeddedServer(tmp_path / "clickhouse")
     yield server
     server.kill()
 
@@ -30,20 +73,8 @@ def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
     store = ClickHouseHTTP(server.url)
-    await migrate(store)
     yield store
     await store.close()
-
-
-async def merged(store: ClickHouseHTTP, table: str) -> tuple[Path, str]:
-    """The table's folder and its only part, merged of three inserts; the number of a repeated insert is a hole."""
-    for first in (0, 100, 100, 200):
-        rows = engagement(first, 100)
-        await store.insert("engagement", rows, token=token(rows))
-    await store.command(f"OPTIMIZE TABLE {table} FINAL")
-    part = await store.query(f"SELECT name, path FROM system.parts WHERE table = '{table}' AND active")
-    assert len(part["name"]) == 1
-    return Path(part["path"][0]).parent, str(part["name"][0])
 
 
 async def assert_all_there(store: ClickHouseHTTP) -> None:
@@ -74,22 +105,19 @@ def empty_checksums(part: Path) -> None:
 @pytest.mark.parametrize("damage", [empty_all, empty_marks, cut_data, empty_checksums])
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_damaged_merge_gives_way_to_what_it_was_made_of(
-    server: EmbeddedServer, store: ClickHouseHTTP, table: str, damage: Callable[[Path], None]
+    server: EmbeddedServer, store: ClickHouseHTTP, parts: Parts, table: str, damage: Callable[[Path], None]
 ) -> None:
-    folder, part = await merged(store, table)
-    server.kill()
-    assert all(clickhouse_parts.is_whole(folder / each.name) for each in clickhouse_parts.parts(folder))
-    damage(folder / part)
+    part = parts[table]
+    damage(part)
     server.start()
     await assert_all_there(store)
-    assert (folder / "detached" / f"broken_{part}").is_dir()
+    assert (part.parent / "detached" / f"broken_{part.name}").is_dir()
 
 
 async def test_a_damaged_merge_whose_sources_are_gone_is_named_and_left(
-    server: EmbeddedServer, store: ClickHouseHTTP
+    server: EmbeddedServer, store: ClickHouseHTTP, parts: Parts
 ) -> None:
-    folder, part = await merged(store, "engagement")
-    server.kill()
+    folder, part = parts["engagement"].parent, parts["engagement"].name
     empty_marks(folder / part)
     source = max((each for each in clickhouse_parts.parts(folder) if each.name != part), key=lambda each: each.last)
     (folder / source.name).rename(folder / "detached" / source.name)
@@ -102,10 +130,10 @@ async def test_a_damaged_merge_whose_sources_are_gone_is_named_and_left(
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_a_damaged_insert_can_be_repeated(server: EmbeddedServer, store: ClickHouseHTTP, table: str) -> None:
-    folder, _ = await merged(store, table)
-    server.kill()
-    newest = max(clickhouse_parts.parts(folder), key=lambda each: each.last)
+async def test_a_damaged_insert_can_be_repeated(
+    server: EmbeddedServer, store: ClickHouseHTTP, parts: Parts, table: str
+) -> None:
+    folder = parts[table].parent
     for each in clickhouse_parts.parts(folder):  # as it was before the merge
         if each.age > (0, 0):
             (folder / each.name).rename(folder / "detached" / each.name)
@@ -119,9 +147,10 @@ async def test_a_damaged_insert_can_be_repeated(server: EmbeddedServer, store: C
 
 
 async def test_the_process_ends_when_a_damaged_part_comes_and_acknowledges_nothing_more(
-    server: EmbeddedServer, store: ClickHouseHTTP
+    server: EmbeddedServer, store: ClickHouseHTTP, parts: Parts
 ) -> None:
-    folder, _ = await merged(store, "engagement")
+    folder = parts["engagement"].parent
+    server.start()
     (folder / "all_900_900_0").mkdir()
     (folder / "all_900_900_0" / "checksums.txt").write_bytes(b"")
     with pytest.raises(StoreUnavailable):

@@ -137,3 +137,22 @@ def test_workers_have_ports_of_their_own() -> None:
     ports = [port for number in range(3) for port in worker.part(settings, number).ports.values()]
     assert len(set(ports)) == 6
     assert worker.part(settings, 0).ports["api"] == settings.port("api")
+
+
+def test_workers_end_before_what_they_use(home: Settings) -> None:
+    """A worker stores what is under way first."""
+
+    def lingering(name: str, seconds: float) -> Part:
+        ends = f"time.sleep({seconds}), open('ended', 'a').write('{name} '), sys.exit()"
+        code = f"import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: ({ends}))\nopen('{name}.here', 'w')"
+        return replace(family(home, code), name=name)
+
+    seconds = {"family": 0.0, "worker-0": 0.5, "worker-1": 0.5}
+    kept = Keeper(home, {name: partial(lingering, name, wait) for name, wait in seconds.items()}, lambda *_: None)
+    kept.look()
+    try:
+        until("all run", lambda: all((home.home / f"{name}.here").exists() for name in seconds), 20)
+    finally:
+        kept.stop()
+    *workers, part_of_theirs = (home.home / "ended").read_text().split()
+    assert sorted(workers) == ["worker-0", "worker-1"] and part_of_theirs == "family"

@@ -317,6 +317,7 @@ def test_two_redrives_at_once_send_each_letter_once(bad: Bad) -> None:
 
 def test_without_kafka_the_error_names_the_fix(bad: Bad, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINSTREAM_PORT_KAFKA", "1")
+    monkeypatch.setattr("streams.dead_letter_log.ANSWER_SECONDS", 1.0)
     for arguments in (["stats"], ["redrive", "--yes"]):
         assert "pinstream up" in cli(*arguments, status=1)
 
