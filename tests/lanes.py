@@ -3,10 +3,13 @@
 Most tests wait for a part more than they compute: one after the other they keep less than one of two cores busy. Those
 that use the session's parts go one after the other in the lane ``shared``; those that have nothing, or parts of their
 own, in the lane ``apart``, which gives way to the other (it is niced). Which is which follows from a test's fixtures.
+Each lane takes time from the other, and parts have time limits: where a few tests fail, those run once more, alone, and
+are named.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +25,11 @@ import pytest
 #: The lane of this session; empty when it runs every test.
 LANE = os.environ.get("PINSTREAM_TEST_LANE", "")
 LANES = ("shared", "apart")
+#: What failed alone, too; and where each lane's pytest notes what failed.
+ALONE = "alone"
+CACHE = Path(".pytest_cache")
+#: More than so many failures are no matter of a busy machine.
+MOST_AGAIN = 8
 #: Fixtures of ``tests/conftest.py`` that start a part of the session.
 PARTS = frozenset({"kafka", "clickhouse", "milvus", "triton", "worker"})
 NICE = 5
@@ -34,9 +43,39 @@ def in_lane(lane: str, fixtures: Collection[str]) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run both lanes to their ends; the exit status is 0 if no test of either failed."""
+    """Run both lanes to their ends, then what failed alone; the exit status is 0 if nothing failed for good."""
     began = time.monotonic()
-    running = {lane: _start(lane, arguments) for lane in LANES}
+    for lane in LANES:
+        _noted(lane).unlink(missing_ok=True)
+    statuses = _run(dict.fromkeys(LANES, arguments))
+    again = sorted(test for lane in LANES if statuses[lane] == pytest.ExitCode.TESTS_FAILED for test in failed(lane))
+    if 0 < len(again) <= MOST_AGAIN:
+        print("failed beside the other lane, once more alone: " + " ".join(again), flush=True)
+        alone = _run({ALONE: again})[ALONE]
+        statuses = {
+            lane: alone if status == pytest.ExitCode.TESTS_FAILED else status for lane, status in statuses.items()
+        }
+    print(f"{time.monotonic() - began:.0f} s; exit status: {statuses}")
+    # One lane may have nothing to do where only some tests were asked for, both may not.
+    passed = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    return 0 if set(statuses.values()) <= passed and pytest.ExitCode.OK in statuses.values() else 1
+
+
+def failed(lane: str) -> list[str]:
+    """What pytest noted as failed in this lane; nothing where it noted nothing."""
+    try:
+        return list(json.loads(_noted(lane).read_text()))
+    except (OSError, ValueError):
+        return []
+
+
+def _noted(lane: str) -> Path:
+    return CACHE / lane / "v" / "cache" / "lastfailed"
+
+
+def _run(lanes: dict[str, Sequence[str]]) -> dict[str, int]:
+    """Exit status of each lane, all of them running at once."""
+    running = {lane: _start(lane, arguments) for lane, arguments in lanes.items()}
     readers = [threading.Thread(target=_tell, args=each) for each in running.items()]
     for reader in readers:
         reader.start()
@@ -45,17 +84,13 @@ def main(arguments: Sequence[str]) -> int:
             reader.join()
     finally:
         _stop(running.values())
-    statuses = {lane: process.wait() for lane, process in running.items()}
-    print(f"{time.monotonic() - began:.0f} s; exit status: {statuses}")
-    # One lane may have nothing to do where only some tests were asked for, both may not.
-    passed = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
-    return 0 if set(statuses.values()) <= passed and pytest.ExitCode.OK in statuses.values() else 1
+    return {lane: process.wait() for lane, process in running.items()}
 
 
 def _start(lane: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments],
-        env=os.environ | {"PINSTREAM_TEST_LANE": lane, "PYTHONUNBUFFERED": "1"},
+        [sys.executable, "-m", "pytest", "-o", f"cache_dir={CACHE / lane}", *arguments],
+        env=os.environ | {"PINSTREAM_TEST_LANE": "" if lane == ALONE else lane, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         start_new_session=True,  # Ctrl-C is told once, by us: a second one would end the stopping of parts
     )  # fmt: skip

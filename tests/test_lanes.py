@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -33,5 +36,28 @@ def test_the_exit_status_tells_of_both_lanes(
         return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(lanes, "_start", ended)
+    monkeypatch.setattr(lanes, "failed", lambda _: [])
     assert main([]) == status
     assert {"shared | here", "apart  | here"} <= {*capfd.readouterr().out.splitlines()}
+
+
+@pytest.mark.parametrize(("alone", "status"), [("0", 0), ("1", 1)])
+def test_what_failed_runs_once_more_alone(
+    alone: str, status: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In ``shared`` one test fails; alone it passes, or fails again."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def ended(lane: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
+        asked.append((lane, list(arguments)))
+        noted = tmp_path / lane / "v" / "cache"
+        noted.mkdir(parents=True)
+        (noted / "lastfailed").write_text(json.dumps({f"tests/test_{lane}.py::test_it": True}))
+        code = {"shared": "1", "apart": "0", lanes.ALONE: alone}[lane]
+        return subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"], stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(lanes, "_start", ended)
+    monkeypatch.setattr(lanes, "CACHE", tmp_path)
+    assert main(["-q"]) == status
+    assert asked == [("shared", ["-q"]), ("apart", ["-q"]), (lanes.ALONE, ["tests/test_shared.py::test_it"])]
+    assert "once more alone: tests/test_shared.py::test_it" in capfd.readouterr().out
