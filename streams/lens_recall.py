@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from hashlib import blake2b
 
@@ -36,17 +37,19 @@ class Recall:
             self._versions = {name: versions[name] for name in ("detector", "encoder") if name in versions}
         except StoreUnavailable:
             pass  # the encoder's own error says it better; what is remembered needs no model
-        key = _key(photo, self._versions)
+        # In a thread: a large photo takes some milliseconds, in which nobody else would be served.
+        looked = self._versions
+        key = await asyncio.to_thread(_key, photo, looked)
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
-            return held, self._versions, True
+            return held, looked, True
         query = await understood(self._models, photo)
         if not query.left_out:
             self._held[key] = query
             while len(self._held) > self._capacity:
                 self._held.popitem(last=False)
-        return query, self._versions, False
+        return query, looked, False
 
 
 def _key(photo: Photo, versions: dict[str, str]) -> bytes:
