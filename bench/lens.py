@@ -3,7 +3,8 @@
 Starts an engine of its own in ``.pinstream/bench-lens`` with a filled index (``bench/_filled.py``) on two cores, and
 asks one photo at a time. Photos are parts of the shipped sample's, and where the real data is also room scenes, in
 which there are more objects; each is 1,600 pixels long. ``whole answer`` is the client's clock, stages are the
-answer's own; ``colours`` runs beside ``detect``, and ``visual``, ``objects`` and ``text`` side by side.
+answer's own: ``understand`` contains those up to ``encode``, ``search`` those up to ``objects``. ``colours``
+runs beside ``detect``, and ``visual``, ``objects`` and ``text`` side by side.
 """
 
 from __future__ import annotations

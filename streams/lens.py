@@ -18,7 +18,7 @@ from operators.vision.colours import to_rgb
 from streams.engine import Engine
 from streams.images.fitting import Pixels
 from streams.lens_objects import ObjectHit, by_picture, nearest_pins, scenes
-from streams.lens_photo import Box, cut
+from streams.lens_photo import Box, Sent, cut
 from streams.lens_query import Query, QueryObject, area
 from streams.lens_recall import Recall
 from streams.lens_text import text
@@ -66,8 +66,9 @@ class Lens(msgspec.Struct, frozen=True):
     ``box`` is the part of the picture that was looked at. ``light``, ``sharpness`` and ``quality`` are 0 … 1.
     ``ratios`` add up to 1 over the sources; ``reasons`` explain them. ``degraded`` names what could not be asked,
     ``models`` who looked; ``remembered`` is true for a photo seen before. ``milliseconds`` is what each stage took:
-    ``decode``, ``understand`` (of which ``colours`` beside ``detect``, then ``encode``; none of these for a photo that
-    is remembered), ``search`` (of which ``visual``, ``objects`` and ``text`` side by side) and ``blend``.
+    ``fetch`` (of a reference), ``understand`` (of which ``decode``, ``colours`` beside ``detect``, then ``encode``;
+    none of these for a photo that is remembered), ``search`` (of which ``visual``, ``objects`` and ``text`` side by
+    side) and ``blend``.
     """
 
     box: Box
@@ -105,18 +106,21 @@ async def objects(engine: Engine, query: Query, _pinner: int, k: int) -> list[Ob
 SOURCES: Mapping[str, Source] = {"visual": visual, "objects": objects, "text": text}
 
 
-async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner: int, n: int) -> Lens:
+async def look(engine: Engine, recall: Recall, picture: bytes | Pixels, box: Box, pinner: int, n: int) -> Lens:
     """Understand the part of a picture inside ``box``, and find up to ``n`` living pins for it.
 
     Args:
+        picture: as it was sent, which is decoded only when it was not seen before; or its pixels.
         pinner: whose taste words are searched with; 0 for nobody.
 
     Raises:
-        ImageRejected: the encoder refuses the picture.
+        ImageRejected: the picture cannot be read, or the encoder refuses it.
         StoreUnavailable: the encoder is gone, or no source could be asked.
     """
     began = perf_counter()
-    query, models, remembered = await recall.understood(cut(pixels, box))
+    query, models, remembered = await recall.understood(
+        Sent(picture, box) if isinstance(picture, bytes) else cut(picture, box)
+    )
     after_looking = perf_counter()
     found, asking = await _asked(engine, query, pinner, n)
     after_asking = perf_counter()
