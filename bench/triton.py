@@ -15,7 +15,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,18 +150,20 @@ def serving(installed: Settings) -> Generator[Settings]:
         supervisor.down(replace(installed, home=installed.home / "bench-triton"), lambda _: None, ["triton"])
 
 
-async def compared(settings: Settings, name: str, seconds: float, turns: int) -> dict[str, Any]:
-    """The loop's best batch first, then turns of both."""
+async def compared(
+    settings: Settings, name: str, seconds: float, turns: int, batches: Sequence[int] = ()
+) -> dict[str, Any]:
+    """The loop's best batch first (of ``batches``, or of those usual for the device), then turns of both."""
     config = Config.of(name)
     loop = Loop(settings, config)
     client = triton.InferenceServerClient(settings.triton_grpc, channel_args=CHANNEL)
     running = remembered(settings, "triton")
     server = psutil.Process(running.pid) if running else None
     try:
-        kind = loop.runs_on["kind"]
-        for batch in BATCHES[kind]:
+        batches = batches or BATCHES[loop.runs_on["kind"]]
+        for batch in batches:
             loop.turn(batch, 0.1)  # kernels are chosen and memory is taken
-        tried = {batch: loop.turn(batch, seconds / 2).rate for batch in BATCHES[kind]}
+        tried = {batch: loop.turn(batch, seconds / 2).rate for batch in batches}
         best = max(tried, key=lambda batch: tried[batch])
         await served(client, name, config, 0.5, server)
         pairs: list[tuple[Turn, Turn]] = []
