@@ -6,7 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
-NAMES = sorted([*(path.stem for path in Path(__file__).parent.glob("[a-z]*.py")), "peers"])
+NAMES = sorted([*(path.stem for path in Path(__file__).parent.glob("[a-z]*.py")), "peers", "quality"])
 
 
 def main() -> None:

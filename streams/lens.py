@@ -18,7 +18,7 @@ from operators.vision.colours import to_rgb
 from streams.engine import Engine
 from streams.images.fitting import Pixels
 from streams.lens_objects import ObjectHit, by_picture, nearest_pins, scenes
-from streams.lens_photo import Box, cut
+from streams.lens_photo import Box, Sent, cut
 from streams.lens_query import Query, QueryObject, area
 from streams.lens_recall import Recall
 from streams.lens_text import text
@@ -68,8 +68,10 @@ class Lens(msgspec.Struct, frozen=True):
     ``box`` is the part of the picture that was looked at. ``light``, ``sharpness`` and ``quality`` are 0 … 1, as is
     ``unsafe``: how likely the photo is not safe for work, null where that is unknown; with one above the engine's
     threshold nothing is searched, and ``reasons`` say so. ``ratios`` add up to 1 over the sources; ``reasons`` explain
-    them. ``degraded`` names what could not be asked, ``models`` who looked, ``milliseconds`` what each stage took;
-    ``remembered`` is true for a photo seen before.
+    them. ``degraded`` names what could not be asked, ``models`` who looked; ``remembered`` is true for a photo seen
+    before. ``milliseconds`` is what each stage took: ``fetch`` (of a reference), ``understand`` (of which ``decode``,
+    ``colours`` beside ``detect``, then ``encode``; none of these for a photo that is remembered), ``search`` (of which
+    ``visual``, ``objects`` and ``text`` side by side) and ``blend``.
     """
 
     box: Box
@@ -108,21 +110,25 @@ async def objects(engine: Engine, query: Query, _pinner: int, k: int) -> list[Ob
 SOURCES: Mapping[str, Source] = {"visual": visual, "objects": objects, "text": text}
 
 
-async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner: int, n: int) -> Lens:
+async def look(engine: Engine, recall: Recall, picture: bytes | Pixels, box: Box, pinner: int, n: int) -> Lens:
     """Understand the part of a picture inside ``box``, and find up to ``n`` pins for it that may be shown.
 
     Args:
+        picture: as it was sent, which is decoded only when it was not seen before; or its pixels.
         pinner: whose taste words are searched with; 0 for nobody.
 
     Raises:
-        ImageRejected: the encoder refuses the picture.
+        ImageRejected: the picture cannot be read, or the encoder refuses it.
         StoreUnavailable: the encoder is gone, or no source could be asked.
     """
     began = perf_counter()
-    query, models, remembered = await recall.understood(cut(pixels, box))
+    query, models, remembered = await recall.understood(
+        Sent(picture, box) if isinstance(picture, bytes) else cut(picture, box)
+    )
     after_looking = perf_counter()
     refused = query.unsafe is not None and query.unsafe > engine.settings.unsafe_above
-    found = {name: list[ObjectHit]() for name in SOURCES} if refused else await _asked(engine, query, pinner, n)
+    nothing = {name: list[ObjectHit]() for name in SOURCES}, dict[str, float]()
+    found, asking = nothing if refused else await _asked(engine, query, pinner, n)
     after_asking = perf_counter()
     mix = _mixed(query, area(box), found)
     of_source = {name: by_picture(engine, hits) for name, hits in found.items()}
@@ -153,28 +159,39 @@ async def look(engine: Engine, recall: Recall, pixels: Pixels, box: Box, pinner:
         models=models,
         milliseconds={
             "understand": round((after_looking - began) * 1000, 3),
+            **({} if remembered else query.milliseconds),
             "search": round((after_asking - after_looking) * 1000, 3),
+            **asking,
             "blend": round((done - after_asking) * 1000, 3),
         },
         remembered=remembered,
     )
 
 
-async def _asked(engine: Engine, query: Query, pinner: int, n: int) -> dict[str, list[ObjectHit]]:
-    """What each source that could be asked found. Raises StoreUnavailable when none could."""
+async def _asked(
+    engine: Engine, query: Query, pinner: int, n: int
+) -> tuple[dict[str, list[ObjectHit]], dict[str, float]]:
+    """What each source that could be asked found, and the milliseconds that each took.
 
-    async def ask(source: Source) -> list[ObjectHit] | StoreUnavailable:
+    Raises StoreUnavailable when none could.
+    """
+    took: dict[str, float] = {}
+
+    async def ask(name: str) -> list[ObjectHit] | StoreUnavailable:
+        began = perf_counter()
         try:
-            return await source(engine, query, pinner, n * DEPTH)
+            return await SOURCES[name](engine, query, pinner, n * DEPTH)
         except StoreUnavailable as gone:
             engine.metrics.store_error(gone.part)
             return gone
+        finally:
+            took[name] = round((perf_counter() - began) * 1000, 3)
 
-    answers = dict(zip(SOURCES, await asyncio.gather(*map(ask, SOURCES.values())), strict=True))
+    answers = dict(zip(SOURCES, await asyncio.gather(*map(ask, SOURCES)), strict=True))
     found = {name: answer for name, answer in answers.items() if isinstance(answer, list)}
     if not found:
         raise next(answer for answer in answers.values() if isinstance(answer, StoreUnavailable))
-    return found
+    return found, took
 
 
 def _mixed(query: Query, looked_at: float, found: Mapping[str, list[ObjectHit]]) -> Blend:

@@ -24,6 +24,13 @@ OVERHANG = 0.05
 FETCH_SECONDS = 8.0
 
 
+class Sent(NamedTuple):
+    """A picture as it was sent, not decoded yet, and the part of it that is looked at."""
+
+    content: bytes
+    box: Box
+
+
 class Photo(NamedTuple):
     """What is looked at: the pixels inside ``box``, which are fractions of the whole picture."""
 
@@ -60,23 +67,21 @@ def cut(pixels: Pixels, box: Box) -> Photo:
     return Photo(crop(pixels, Detection("", 1.0, box), 0.0), box)
 
 
-async def loaded(settings: Settings, image: bytes | str) -> Pixels:
-    """The pixels of a photo: its bytes, or a reference (``data:``, ``https:``, ``file:``) to them.
+async def fetched(settings: Settings, reference: str) -> bytes:
+    """The bytes that a reference (``data:``, ``https:``, ``file:``) leads to.
 
     Raises:
-        ImageRejected: there is no picture there that can be read.
+        ImageRejected: there is nothing there that may be had.
     """
-    if isinstance(image, bytes):
-        return await decode(image)
     async with ImageFetcher(settings, total_seconds=FETCH_SECONDS) as fetcher:
-        return await decode(await fetcher.fetch(image))
+        return await fetcher.fetch(reference)
 
 
 async def picture_of(settings: Settings, reference: str) -> Pixels | None:
     """The picture that a pin refers to; None when it cannot be had, or was sent inline and so was not kept."""
     try:
         async with asyncio.timeout(FETCH_SECONDS):
-            return await loaded(settings, reference)
+            return await decode(await fetched(settings, reference))
     except (ImageRejected, TimeoutError):
         return None
 

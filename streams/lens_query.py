@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from operators.rejection import Reason
 from operators.vision.colours import Palette, salient_palette
 from operators.vision.photo_quality import PhotoQuality, photo_quality
 from operators.vision.scenes import object_weights
-from streams.images.fitting import crop
+from streams.images.fitting import Pixels, crop
 from streams.images.rejection import ImageRejected
 from streams.lens_photo import WHOLE, Box, Photo
 from streams.pin_safety import beside
@@ -50,6 +51,7 @@ class Query:
         weights: ``(q,)``, what each object counts; they add up to 1.
         whole: ``(d,)``, of the photo as a whole.
         left_out: parts that could not be asked.
+        milliseconds: what each stage took when the photo was looked at.
         unsafe: how likely the photo is not safe for work, 0 … 1; None where the model did not answer.
     """
 
@@ -60,6 +62,7 @@ class Query:
     palette: Palette
     quality: PhotoQuality
     left_out: list[str]
+    milliseconds: dict[str, float]
     unsafe: float | None = None
 
     @property
@@ -93,10 +96,12 @@ async def understood(models: Models, photo: Photo) -> Query:
 
 
 async def _understood(models: Models, photo: Photo) -> Query:
-    looks = asyncio.to_thread(lambda: (salient_palette(photo.pixels), photo_quality(photo.pixels)))
-    (palette, quality), (found, left_out) = await asyncio.gather(looks, _detected(models, photo))
+    took: dict[str, float] = {}
+    looks = _timed(took, "colours", asyncio.to_thread(_colours, photo.pixels))
+    detected = _timed(took, "detect", _detected(models, photo))
+    (palette, quality), (found, left_out) = await asyncio.gather(looks, detected)
     crops = [crop(photo.pixels, one, CROP_PADDING) for one in found]
-    vectors = await _in_time(models.encode([photo.pixels, *crops]))
+    vectors = await _timed(took, "encode", _in_time(models.encode([photo.pixels, *crops])))
     if not vectors.size or np.isnan(vectors[0]).any():
         raise ImageRejected(Reason.IMAGE_UNREADABLE, "the encoder refuses it")
     usable = [row for row in range(1, len(vectors)) if not np.isnan(vectors[row]).any()]
@@ -108,7 +113,7 @@ async def _understood(models: Models, photo: Photo) -> Query:
         np.array([area(one.box) for one in objects], np.float32),
     )
     placed = [one._replace(box=photo.place(one.box)) for one in objects]
-    return Query(placed, vectors[usable], weights, vectors[0], palette, quality, left_out)
+    return Query(placed, vectors[usable], weights, vectors[0], palette, quality, left_out, took)
 
 
 def area(box: Box) -> float:
@@ -123,6 +128,18 @@ def covered(boxes: Sequence[Box], grid: int = 32) -> float:
     for left, top, right, bottom in boxes:
         inside |= ((points >= top) & (points <= bottom))[:, None] & ((points >= left) & (points <= right))
     return float(inside.mean())
+
+
+def _colours(pixels: Pixels) -> tuple[Palette, PhotoQuality]:
+    return salient_palette(pixels), photo_quality(pixels)
+
+
+async def _timed(took: dict[str, float], stage: str, work: Awaitable[T]) -> T:
+    began = perf_counter()
+    try:
+        return await work
+    finally:
+        took[stage] = round((perf_counter() - began) * 1000, 3)
 
 
 async def _detected(models: Models, photo: Photo) -> tuple[list[Detection], list[str]]:

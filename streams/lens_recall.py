@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 from hashlib import blake2b
+from time import perf_counter
 
-from streams.lens_photo import Photo
+from streams.images.decode import decode
+from streams.lens_photo import Photo, Sent, cut
 from streams.lens_query import Query, understood
 from streams.stores.protocols import Models, StoreUnavailable
 
@@ -18,39 +22,54 @@ LOOKS = ("detector", "encoder", "safety")
 
 
 class Recall:
-    """Understanding of the latest photos, by their pixels and by the models that looked."""
+    """Understanding of the latest photos, by their content and by the models that looked."""
 
     def __init__(self, models: Models, capacity: int = CAPACITY) -> None:
         self._models, self._capacity = models, capacity
         self._versions: dict[str, str] = {}
         self._held: OrderedDict[bytes, Query] = OrderedDict()
 
-    async def understood(self, photo: Photo) -> tuple[Query, dict[str, str], bool]:
+    async def understood(self, photo: Photo | Sent) -> tuple[Query, dict[str, str], bool]:
         """The understanding of a photo, the models that looked, and whether it was remembered.
 
-        A photo that is remembered is answered without Triton, too.
+        A photo that is remembered is answered without Triton, too, and is not decoded again.
 
         Raises:
-            ImageRejected, StoreUnavailable: as :func:`streams.lens_query.understood`.
+            ImageRejected: it cannot be decoded, or the encoder refuses it.
+            StoreUnavailable: as :func:`streams.lens_query.understood`.
         """
         try:
             versions = await self._models.versions(VERSIONS_SECONDS)
             self._versions = {name: versions[name] for name in LOOKS if name in versions}
         except StoreUnavailable:
             pass  # the encoder's own error says it better; what is remembered needs no model
-        key = _key(photo, self._versions)
+        # In a thread: a large photo takes some milliseconds, in which nobody else would be served.
+        looked = self._versions
+        key = await asyncio.to_thread(_key, photo, looked)
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
-            return held, self._versions, True
-        query = await understood(self._models, photo)
+            return held, looked, True
+        query = await self._looked_at(photo)
         if not query.left_out:
             self._held[key] = query
             while len(self._held) > self._capacity:
                 self._held.popitem(last=False)
-        return query, self._versions, False
+        return query, looked, False
+
+    async def _looked_at(self, photo: Photo | Sent) -> Query:
+        if isinstance(photo, Photo):
+            return await understood(self._models, photo)
+        began = perf_counter()
+        pixels = await decode(photo.content)
+        decoded = round((perf_counter() - began) * 1000, 3)
+        query = await understood(self._models, cut(pixels, photo.box))
+        return replace(query, milliseconds={"decode": decoded, **query.milliseconds})
 
 
-def _key(photo: Photo, versions: dict[str, str]) -> bytes:
-    told = repr((photo.box, photo.pixels.shape, sorted(versions.items()))).encode()
-    return blake2b(photo.pixels.tobytes(), digest_size=16, salt=blake2b(told, digest_size=16).digest()).digest()
+def _key(photo: Photo | Sent, versions: dict[str, str]) -> bytes:
+    """Of the picture as it was sent, or of its pixels; the two are never taken for each other."""
+    shape = photo.pixels.shape if isinstance(photo, Photo) else ()
+    told = repr((photo.box, shape, sorted(versions.items()))).encode()
+    content = photo.pixels.tobytes() if isinstance(photo, Photo) else photo.content
+    return blake2b(content, digest_size=16, salt=blake2b(told, digest_size=16).digest()).digest()

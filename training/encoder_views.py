@@ -94,7 +94,8 @@ def features(
             np.save(partial, rows)
             partial.replace(files[at])
         if not quiet and (start // AT_ONCE) % 50 == 0:
-            print(f"{start + len(some)} of {len(missing)} pictures in {len(VIEWS)} views", file=sys.stderr)
+            told = f"{start + len(some)} of {len(missing)} pictures in {len(VIEWS)} views"
+            print(told, file=sys.stderr, flush=True)
     return np.stack([np.load(file) for file in files], axis=1)
 
 

@@ -14,7 +14,7 @@ from operators.batch import Ints
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Chosen on validation data (``tests/quality/test_annotations.py``); docs/annotations.md has what was tried."""
+    """Chosen on validation data (``bench/quality/annotations.py``); docs/annotations.md has what was tried."""
 
     #: What a phrase in each field is worth, in the order of :class:`operators.annotations.words.Field`.
     fields: tuple[float, ...] = (0.9, 0.25, 0.2, 0.25, 0.5)

@@ -26,7 +26,7 @@ _DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Bm25:
-    """Chosen on the validation half of ``tests/quality/test_annotations.py``."""
+    """Chosen on the validation half of ``bench/quality/annotations.py``."""
 
     #: How soon a word that is repeated says no more; how much long texts lose, 0 … 1.
     slope: float = 1.2

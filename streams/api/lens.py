@@ -15,7 +15,7 @@ from streams.api.problems import Problem
 from streams.engine import Engine
 from streams.images.rejection import ImageRejected
 from streams.lens import Lens, look
-from streams.lens_photo import TOO_LARGE, WHOLE, Box, clipped, loaded
+from streams.lens_photo import TOO_LARGE, WHOLE, Box, clipped, fetched
 from streams.lens_recall import Recall
 
 #: Pins in the answer.
@@ -108,12 +108,13 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         image, box, pinner, n = await asked(request)
         began = perf_counter()
         try:
-            pixels = await loaded(engine.settings, image)
-            decoded = perf_counter()
-            found: Lens = await look(engine, recall, pixels, box, pinner, n)
+            content = image if isinstance(image, bytes) else await fetched(engine.settings, image)
+            here = perf_counter()
+            found: Lens = await look(engine, recall, content, box, pinner, n)
         except ImageRejected as error:
             raise rejected(error) from None
-        times = {"decode": round((decoded - began) * 1000, 3), **found.milliseconds}
-        return answer(replace(found, milliseconds=times))
+        if isinstance(image, bytes):
+            return answer(found)
+        return answer(replace(found, milliseconds={"fetch": round((here - began) * 1000, 3), **found.milliseconds}))
 
     return [web.post("/v1/lens", post)]

@@ -29,7 +29,8 @@ COMMANDS = {
     "stats": "Show the numbers of a pin, pinner or domain.",
     "dead-letters": "Look at records that could not be used, and send them back.",
     "verify": "Recount every aggregate from the raw events.",
-    "bench": "Measure the engine on this machine.",
+    "evaluate": "Measure quality on real data, beside what is wanted.",
+    "bench": "Measure the speed of the engine on this machine.",
 }
 
 

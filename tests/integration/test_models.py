@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.quality.detection import looked
 from streams.images.decode import decode_now
 from streams.settings import PROJECT, Settings
 from streams.stores import triton as client
 from streams.stores.protocols import Detection, StoreUnavailable
 from streams.stores.triton import TritonModels
-from tests.quality.average_precision import average_precision
 
 pytestmark = pytest.mark.real
 #: What onnxruntime 1 makes of the weights' own file for photos of the sample.
@@ -172,26 +173,38 @@ async def test_a_model_that_does_not_exist_leaves_the_others_alone(models, photo
     assert (await models.encode(photos[:1])).shape == (1, 256)
 
 
+async def test_pictures_are_fitted_in_batches_beside_the_event_loop(
+    models: TritonModels, photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a picture costs before a model sees it is paid in threads, for as many pictures as one request takes."""
+    fitted: dict[str, list[tuple[int, bool]]] = {"letterbox": [], "stretch": []}
+    loop = threading.current_thread()
+    for name, calls in fitted.items():
+        real = getattr(client, name)
+
+        def fit(images, *size, real=real, calls=calls):
+            calls.append((len(images), threading.current_thread() is loop))
+            return real(images, *size)
+
+        monkeypatch.setattr(client, name, fit)
+    await asyncio.gather(models.detect(photos), models.encode(photos))
+    most = {name: (await models._model(name)).most for name in ("detector", "encoder")}
+    assert len(photos) > most["detector"], "too few photos for two requests"
+    assert [n for n, _ in fitted["letterbox"]] == [most["detector"], len(photos) - most["detector"]]
+    assert [n for n, _ in fitted["stretch"]] == [len(photos)]
+    assert not any(on_the_loop for calls in fitted.values() for _, on_the_loop in calls)
+
+
 # --- on real data
 
 
 @pytest.mark.data
-async def test_the_detector_finds_what_people_marked(models, triton: Settings, shared_data: Path) -> None:
+async def test_the_detector_finds_what_people_marked(triton: Settings, shared_data: Path) -> None:
     """AP50 over the 126 photos with COCO boxes; .51 was measured."""
-    files = sorted((shared_data / "boxes" / "images").glob("*.jpg"))
-    names = (triton.home / "weights" / "coco.names").read_text().split("\n")[:80]
-    assert len(files) == 126
-    found = await models.detect([decode_now(file.read_bytes()) for file in files])
-    marked = [
-        [
-            (names[int(label)], (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-            for label, x, y, width, height in np.loadtxt(labels, ndmin=2).tolist()
-        ]
-        for labels in (shared_data / "boxes" / "labels" / f"{file.stem}.txt" for file in files)
-    ]
-    precision = average_precision(found, marked, overlap=0.5)
-    print(f"AP50 {precision:.4f}")
-    assert precision >= 0.40
+    found = await looked(triton, shared_data / "boxes")
+    assert len(found.photos) == 126
+    print(f"AP50 {found.precision():.4f}")
+    assert found.precision() >= 0.40
 
 
 @pytest.mark.data

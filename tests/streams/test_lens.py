@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from operators.accepted import AcceptedPin
 from operators.annotations.words import word_id
+from streams import lens_recall
 from streams.circuit import Circuit
 from streams.engine import Engine
 from streams.images.rejection import ImageRejected
@@ -179,6 +182,28 @@ async def test_without_the_encoder_only_what_was_seen_before_is_answered(engine:
     assert again.remembered and not first.remembered and again.hits == first.hits
     with pytest.raises(StoreUnavailable, match="triton"):
         await asked(engine, photo, LEFT, recall)
+
+
+async def test_a_picture_that_was_sent_before_is_not_decoded_again(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    recall, content = Recall(engine.models), BytesIO()
+    Image.fromarray(picture(RED, GREEN)).save(content, "PNG")
+    first = await look(engine, recall, content.getvalue(), WHOLE, 0, 10)
+    assert not first.remembered and {"decode", "detect", "encode", "colours"} <= set(first.milliseconds)
+
+    async def refuse(_: bytes):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(lens_recall, "decode", refuse)
+    again = await look(engine, recall, content.getvalue(), WHOLE, 0, 10)
+    assert again.remembered and again.hits == first.hits and again.objects == first.objects
+    assert set(again.milliseconds) == {"understand", "search", "visual", "objects", "text", "blend"}
+    for other, box in ((content.getvalue() + b"\0", WHOLE), (content.getvalue(), LEFT)):
+        with pytest.raises(AssertionError, match="again"):
+            await look(engine, recall, other, box, 0, 10)
+    # Another model has not seen it.
+    monkeypatch.setattr(engine.models, "versions", lambda _=0.0: asyncio.sleep(0, {"detector": "1", "encoder": "2"}))
+    with pytest.raises(AssertionError, match="again"):
+        await look(engine, recall, content.getvalue(), WHOLE, 0, 10)
 
 
 async def test_a_full_memory_forgets_the_oldest(engine: Engine):

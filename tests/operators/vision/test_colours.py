@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from bench.quality.made_pictures import HARMS, PICTURES, colours
+from bench.quality.salient_colours import FOUND, of_made
 from operators.vision.colours import Palette, palette_distance, salient_palette, to_lab, to_rgb
-from tests.operators.vision.made_pictures import HARMS, PICTURES, colours
 
-#: Distance in CIELAB (CIE76).
-FOUND = 5.0
 SEEDS = range(20)
 any_picture = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3)))
 
@@ -43,12 +42,8 @@ def test_every_colour_survives_the_way_there_and_back(rgb: np.ndarray):
 @pytest.mark.parametrize("kind", PICTURES)
 def test_every_colour_of_a_made_picture_is_found_and_in_order(kind: str, harm: str):
     for seed in SEEDS:
-        draw = np.random.default_rng(seed)
-        made = HARMS[harm](PICTURES[kind](draw), draw)
-        palette = salient_palette(made.pixels)
-        apart = np.linalg.norm(to_lab(made.colours)[:, None] - palette.lab, axis=2)
-        assert apart.min(axis=1).max() <= FOUND, (seed, apart.min(axis=1))
-        places = apart.argmin(axis=1).tolist()
+        farthest, places = of_made(kind, harm, seed)
+        assert farthest <= FOUND, (seed, farthest)
         assert places[0] == 0, (seed, places)
         # A background may come anywhere behind what the picture is of: it is large.
         of_objects = places[:-1] if kind == "discs" else places
