@@ -59,6 +59,9 @@ class Settings:
     #: Pictures in which something was detected are also cut into so many windows a side for object search, 0 (none) to
     #: 4. Each window is one encoding and one vector more; ``docs/lens.md`` says what that finds.
     object_windows: int = 3
+    #: How Milvus finds objects: ``float`` (HNSW, 1.2 kB of memory each) or ``binary`` (32 bytes, then the short list is
+    #: ordered by its floats, which stay on disk); ``docs/decisions/0013-binary-index.md`` has what either costs.
+    object_index: str = "float"
 
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.

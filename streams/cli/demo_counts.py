@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
-from streams.stores.milvus import MilvusVectors
+from streams.stores.milvus_bits import open_vector_store
+from streams.stores.triton import TritonModels
 
 _COUNTS = (
     "SELECT (SELECT count() FROM engagement) AS events, (SELECT uniqExact(pin) FROM pin_vectors) AS pins, "
@@ -36,14 +37,15 @@ def events_counted(settings: Settings) -> int:
 
 
 async def _counts(settings: Settings) -> Counts:
-    store, vectors = open_event_store(settings), MilvusVectors(settings)
+    store, models = open_event_store(settings), TritonModels(settings)
+    vectors = open_vector_store(settings, models)
     try:
         row = await store.query(_COUNTS)
         stored = await vectors.count("pins") + await vectors.count("objects")
         return Counts(int(row["events"][0]), int(row["pins"][0]), int(row["objects"][0]), stored)
     finally:
-        await store.close()
-        await vectors.close()
+        for part in (store, vectors, models):
+            await part.close()
 
 
 async def _events_counted(settings: Settings) -> int:

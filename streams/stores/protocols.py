@@ -147,6 +147,10 @@ class Models(Protocol):
         """RGB images of any size → ``(n, d)``, L2-normalised."""
         ...
 
+    async def means(self) -> NDArray[np.float32]:
+        """``(d,)``: the mean of each dimension of the encoder's version; ValueError where it tells none."""
+        ...
+
     async def rank(self, features: NDArray[np.float32]) -> Ranked:
         """``(n, F)`` features in the order of ``operators.slate.features.NAMES``."""
         ...
