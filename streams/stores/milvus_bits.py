@@ -18,6 +18,7 @@ from pymilvus import DataType
 
 from operators.vision.bits import binarise, signs
 from streams.settings import Settings
+from streams.stores import milvus
 from streams.stores.milvus import (
     DTYPES,
     FIELDS,
@@ -25,7 +26,6 @@ from streams.stores.milvus import (
     IDS_AT_ONCE,
     KEYS,
     LONGEST_LABEL,
-    SECONDS_READ,
     MilvusVectors,
 )
 from streams.stores.protocols import Columns, Models, Neighbours, StoreUnavailable, VectorStore
@@ -136,13 +136,13 @@ class MilvusBits(MilvusVectors):
         with self.circuit.call():
             for start in range(0, len(ids), IDS_AT_ONCE):
                 rows: Any = []
-                async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
+                async with self._connection(milvus.SECONDS_READ, missing_is_empty=True) as client:
                     rows = await client.query(
                         self.named(OBJECTS),
                         filter=f"{KEYS[OBJECTS]} in {ids[start : start + IDS_AT_ONCE].tolist()}",
                         output_fields=[ORIGINAL],
                         consistency_level=HOT_PATH,
-                        timeout=SECONDS_READ,
+                        timeout=milvus.SECONDS_READ,
                     )
                 floats = _floats(row[ORIGINAL] for row in rows)
                 vectors.update((int(row[KEYS[OBJECTS]]), floats[at]) for at, row in enumerate(rows))
@@ -153,7 +153,7 @@ class MilvusBits(MilvusVectors):
     ) -> list[list[Any]]:
         """Of each query the hits that are nearest by their bits, their vectors among the fields."""
         found: Any = []
-        async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
+        async with self._connection(milvus.SECONDS_READ, missing_is_empty=True) as client:
             found = await client.search(
                 self.named(OBJECTS),
                 data=self._questions(vectors, means),
@@ -162,7 +162,7 @@ class MilvusBits(MilvusVectors):
                 output_fields=[*fields, ORIGINAL],
                 search_params={"metric_type": "IP" if self._lite else "HAMMING", "params": {}},
                 consistency_level=HOT_PATH,
-                timeout=SECONDS_READ,
+                timeout=milvus.SECONDS_READ,
             )
         return [list(hits) for hits in found]
 
@@ -175,7 +175,7 @@ class MilvusBits(MilvusVectors):
                     self._kept[name] = np.load(self._beside())
                 return self._kept.get(name)
             described: Any = None
-            async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
+            async with self._connection(milvus.SECONDS_READ, missing_is_empty=True) as client:
                 described = await client.describe_collection(name)
             if described is None:
                 return None
