@@ -39,7 +39,7 @@ ORIGINAL = "original"
 #: 12,000 floats.
 LONGEST_ORIGINAL = 65_535
 #: Hits that are ordered again for each one wanted, and the fewest.
-DEEPER, SHORTEST = 3, 100
+DEEPER, SHORTEST = 3, 300
 #: Milvus answers no search for more.
 MOST_HITS = 16_384
 FORMS = ("float", "binary")
