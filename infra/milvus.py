@@ -53,7 +53,7 @@ quotaAndLimits: {{enabled: false}}
 proxy: {{ip: {host}, port: {port}, internalPort: {proxy}, http: {{enabled: false}}}}
 rootCoord: {{ip: {host}, port: {rootCoord}}}
 queryCoord: {{ip: {host}, port: {queryCoord}}}
-queryNode: {{ip: {host}, port: {queryNode}}}
+queryNode: {{ip: {host}, port: {queryNode}, mmapDirPath: {folder}/mmap}}
 indexCoord: {{ip: {host}, port: {indexCoord}}}
 indexNode: {{ip: {host}, port: {indexNode}}}
 dataCoord: {{ip: {host}, port: {dataCoord}}}

@@ -20,7 +20,7 @@ from streams.slate_refill import read_back
 from streams.slate_writer import SlateWriter
 from streams.state import HotState
 from streams.stores.clickhouse import open_event_store
-from streams.stores.milvus import MilvusVectors
+from streams.stores.milvus_bits import open_vector_store
 from streams.stores.protocols import EventStore, StoreUnavailable
 from streams.stores.triton import TritonModels
 from streams.tail import Folded
@@ -39,7 +39,8 @@ async def open_engine(settings: Settings) -> Engine:
     await asyncio.to_thread(warm_up)
     metrics = Metrics()
     events = open_event_store(settings)
-    vectors, models = MilvusVectors(settings), TritonModels(settings)
+    models = TritonModels(settings)
+    vectors = open_vector_store(settings, models)
     for circuit in (vectors.circuit, models.circuit):
         metrics.circuit(circuit)
         circuit.on_change = metrics.circuit

@@ -62,6 +62,9 @@ class Settings:
     #: Pictures in which something was detected are also cut into so many windows a side for object search, 0 (none) to
     #: 4. Each window is one encoding and one vector more; ``docs/lens.md`` says what that finds.
     object_windows: int = 3
+    #: How Milvus finds objects: ``float`` (HNSW, 1.2 kB of memory each) or ``binary`` (32 bytes, then the short list is
+    #: ordered by its floats, which stay on disk); ``docs/decisions/0013-binary-index.md`` has what either costs.
+    object_index: str = "float"
 
     #: Pins whose picture has a higher score than this for not being safe for work (0 … 1) are shown to nobody; 1 lets
     #: all through. See ``docs/safety.md``.

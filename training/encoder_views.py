@@ -99,6 +99,11 @@ def features(
     return np.stack([np.load(file) for file in files], axis=1)
 
 
+def served(picture: Path) -> np.ndarray:
+    """``(SIZE, SIZE, 3)`` uint8: the picture as the encoder is given it."""
+    return np.asarray(_as_served(_opened(picture)))
+
+
 def _views(picture: Path) -> np.ndarray:
     """``(views, SIZE, SIZE, 3)`` uint8."""
     torch.manual_seed(int(_digest(picture)[:8], 16))

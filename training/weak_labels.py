@@ -19,7 +19,7 @@ from typing import Any
 from operators.vision.weak_labels import CHOSEN, Voting
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
-from streams.stores.milvus import MilvusVectors
+from streams.stores.milvus_bits import open_vector_store
 from streams.stores.protocols import StoreUnavailable
 from streams.stores.triton import TritonModels
 from streams.weak_labels import Stores, WeakLabel, cropped_pins, weak_labels
@@ -62,7 +62,8 @@ def coco(labels: Sequence[WeakLabel]) -> dict[str, Any]:
 
 async def gather(settings: Settings, voting: Voting, margin: float, least: int) -> list[WeakLabel]:
     """Labels of all cropped pins, telling how far it is. Raises StoreUnavailable."""
-    stores = Stores(settings, open_event_store(settings), MilvusVectors(settings), TritonModels(settings))
+    models = TritonModels(settings)
+    stores = Stores(settings, open_event_store(settings), open_vector_store(settings, models), models)
     found: list[WeakLabel] = []
     try:
         pins = await cropped_pins(stores.events, least)

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "Run the whole engine on the shipped sample.",
     "worker": "Run the engine: agents and HTTP API.",
     "run": "Run parts and workers, and start again whatever dies.",
+    "index": "Make pins of a folder of pictures.",
     "replay": "Send event files to Kafka.",
     "simulate": "Make a stream of events from known tastes.",
     "convert": "Turn public data sets into event files.",

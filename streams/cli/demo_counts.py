@@ -35,16 +35,18 @@ def events_counted(settings: Settings) -> int:
 
 
 async def _counts(settings: Settings) -> Counts:
-    from streams.stores.milvus import MilvusVectors  # Milvus's client takes a second to load
+    from streams.stores.milvus_bits import open_vector_store  # Milvus's and Triton's clients take a second to load
+    from streams.stores.triton import TritonModels
 
-    store, vectors = open_event_store(settings), MilvusVectors(settings)
+    store, models = open_event_store(settings), TritonModels(settings)
+    vectors = open_vector_store(settings, models)
     try:
         row = await store.query(_COUNTS)
         stored = await vectors.count("pins") + await vectors.count("objects")
         return Counts(int(row["events"][0]), int(row["pins"][0]), int(row["objects"][0]), stored)
     finally:
-        await store.close()
-        await vectors.close()
+        for part in (store, vectors, models):
+            await part.close()
 
 
 async def _events_counted(settings: Settings) -> int:

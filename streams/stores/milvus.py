@@ -78,6 +78,10 @@ class MilvusVectors:
         self._prepared = 0
         self.circuit = Circuit("milvus")
 
+    def named(self, collection: str) -> str:
+        """What Milvus calls the collection."""
+        return collection
+
     async def prepare(self, dimension: int) -> None:
         """Create the collections and indexes that are missing.
 
@@ -96,7 +100,7 @@ class MilvusVectors:
         """Insert or replace rows: ``ids (n,)``, ``vectors (n, d)``, every other field a column of n. The last of
         several rows with one id stays."""
         last = {int(id_): index for index, id_ in enumerate(ids)}
-        columns = {name: np.asarray(fields[name]).tolist() for name in FIELDS[collection]}
+        columns = {name: np.asarray(values).tolist() for name, values in fields.items()}
         rows: list[dict[str, Any]] = [
             {KEYS[collection]: id_, "vector": vectors[index]}
             | {name: column[index] for name, column in columns.items()}
@@ -104,7 +108,7 @@ class MilvusVectors:
         ]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             async with self._connection(SECONDS_WRITE) as client:
-                await client.upsert(collection, rows[start : start + ROWS_AT_ONCE], timeout=SECONDS_WRITE)
+                await client.upsert(self.named(collection), rows[start : start + ROWS_AT_ONCE], timeout=SECONDS_WRITE)
 
     async def search(
         self, collection: str, vectors: NDArray[np.float32], k: int, where: str = "", fields: Sequence[str] = ()
@@ -123,7 +127,7 @@ class MilvusVectors:
             found: Any = []
             async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
                 found = await client.search(
-                    collection,
+                    self.named(collection),
                     data=list(vectors),
                     filter=where,
                     limit=k,
@@ -151,7 +155,7 @@ class MilvusVectors:
                 rows: Any = []
                 async with self._connection(SECONDS_READ, missing_is_empty=True) as client:
                     rows = await client.query(
-                        collection,
+                        self.named(collection),
                         filter=f"{key} in {some}",
                         output_fields=["vector"],
                         consistency_level=HOT_PATH,
@@ -166,8 +170,8 @@ class MilvusVectors:
         """Delete the rows with these keys; ids that do not exist are nothing to it, nor is a missing collection."""
         for some in _slices(ids):
             async with self._connection(SECONDS_WRITE) as client:
-                if await client.has_collection(collection):
-                    await client.delete(collection, ids=some, timeout=SECONDS_WRITE)
+                if await client.has_collection(self.named(collection)):
+                    await client.delete(self.named(collection), ids=some, timeout=SECONDS_WRITE)
 
     async def delete_objects_of(self, pins: NDArray[np.int64]) -> None:
         """Delete every object of these pins, also those written a moment ago."""
@@ -175,7 +179,7 @@ class MilvusVectors:
             rows: Any = []
             async with self._connection(SECONDS_WRITE, missing_is_empty=True) as client:
                 rows = await client.query(
-                    "objects",
+                    self.named("objects"),
                     filter=f"pin in {some}",
                     output_fields=["object"],
                     consistency_level=EXACT,
@@ -188,7 +192,7 @@ class MilvusVectors:
         rows: Any = [{"count(*)": 0}]
         async with self._connection(SECONDS_WRITE, missing_is_empty=True) as client:
             rows = await client.query(
-                collection,
+                self.named(collection),
                 filter="",
                 output_fields=["count(*)"],
                 consistency_level=EXACT,
@@ -244,15 +248,20 @@ class MilvusVectors:
         client: Any = MilvusClient(self._uri, **self._account, timeout=SECONDS_PREPARE)
         try:
             for collection in KEYS:
-                if client.has_collection(collection):
-                    _require_dimension(client, collection, dimension)
+                name = self.named(collection)
+                if client.has_collection(name):
+                    _require_dimension(client, name, dimension)
                 else:
                     self._create(client, collection, dimension)
-                client.load_collection(collection)
+                client.load_collection(name)
                 # The first search waits until the query node serves; it should not cost a slate its time limit.
-                client.search(collection, data=[[0.0] * dimension], limit=1, consistency_level=HOT_PATH)
+                client.search(name, data=[self._blank(collection, dimension)], limit=1, consistency_level=HOT_PATH)
         finally:
             client.close()
+
+    def _blank(self, collection: str, dimension: int) -> list[float] | bytes:
+        """A question that any vectors answer."""
+        return [0.0] * dimension
 
     def _create(self, client: Any, collection: str, dimension: int) -> None:
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -266,7 +275,7 @@ class MilvusVectors:
             index.add_index("vector", index_type="FLAT", metric_type="IP")
         else:
             index.add_index("vector", index_type="HNSW", metric_type="IP", params=HNSW)
-        client.create_collection(collection, schema=schema, index_params=index, consistency_level=HOT_PATH)
+        client.create_collection(self.named(collection), schema=schema, index_params=index, consistency_level=HOT_PATH)
 
 
 def _require_dimension(client: Any, collection: str, dimension: int) -> None:

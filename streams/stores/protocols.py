@@ -152,6 +152,10 @@ class Models(Protocol):
         """RGB images of any size → how likely each is not safe for work, 0 … 1; None for one that is refused."""
         ...
 
+    async def means(self) -> NDArray[np.float32]:
+        """``(d,)``: the mean of each dimension of the encoder's version; ValueError where it tells none."""
+        ...
+
     async def rank(self, features: NDArray[np.float32]) -> Ranked:
         """``(n, F)`` features in the order of ``operators.slate.features.NAMES``."""
         ...

@@ -39,6 +39,7 @@ IN_FLIGHT = 2
 ABSENT = {
     f"StatusCode.{name}" for name in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND", "CANCELLED", "UNIMPLEMENTED")
 }
+NOT_LIKE_THIS = "StatusCode.INVALID_ARGUMENT"
 CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -93,6 +94,29 @@ class TritonModels:
         """How likely each image is not safe for work, 0 … 1. None for an image that the model refuses."""
         with self.judging.call():
             return await self._each("safety", images, self._scores)
+
+    async def means(self) -> NDArray[np.float32]:
+        """``(d,)``: the mean of each dimension that the encoder's version comes with, to make vectors bits.
+
+        Raises:
+            StoreUnavailable: the encoder is gone.
+            ValueError: it tells none.
+        """
+        model = await self._model("encoder")
+        blank = np.zeros((1, *model.shape), np.uint8)
+        try:
+            answer = await self._infer(model, blank, IMAGE_SECONDS, "MEANS")
+            (means,) = _output(answer, "MEANS", (1, None))
+            if not np.isfinite(means).all():
+                raise InferenceServerException("MEANS are no numbers")
+        except InferenceServerException as error:
+            if error.status() == NOT_LIKE_THIS:
+                raise ValueError(
+                    f"{model.name} has no output MEANS, so its vectors cannot become bits: add it (docs/models.md), "
+                    f"or set PINSTREAM_OBJECT_INDEX=float ({error.message()})"
+                ) from None
+            raise self._rest(model.name, error) from None
+        return means
 
     async def rank(self, features: NDArray[np.float32]) -> Ranked:
         """Probabilities for ``(n, F)`` features, in one request as far as the model's batch allows."""
@@ -184,7 +208,7 @@ class TritonModels:
 
     async def _vectors(self, model: _Model, images: list[Pixels]) -> list[NDArray[np.float32]]:
         pixels = await self._thread(stretch, images, *model.shape[:2])
-        vectors = _output(await self._infer(model, pixels, IMAGE_SECONDS), "VECTORS", (len(images), None))
+        vectors = _output(await self._infer(model, pixels, IMAGE_SECONDS, "VECTORS"), "VECTORS", (len(images), None))
         if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=0.01):  # false for what is no number, too
             raise InferenceServerException("VECTORS are not of length 1")
         return list(vectors)
@@ -196,10 +220,12 @@ class TritonModels:
             raise InferenceServerException("SCORES are not between 0 and 1")
         return scores[:, 0].tolist()
 
-    async def _infer(self, model: _Model, items: NDArray[Any], seconds: float) -> triton.InferResult:
+    async def _infer(self, model: _Model, items: NDArray[Any], seconds: float, *outputs: str) -> triton.InferResult:
+        """Run a model on items; all of its outputs come back, or those that are named."""
         given = triton.InferInput(model.input, list(items.shape), model.type)
         given.set_data_from_numpy(items)
-        answer: Any = await self._connected().infer(model.name, [given], client_timeout=seconds)
+        wanted = [triton.InferRequestedOutput(name) for name in outputs] or None
+        answer: Any = await self._connected().infer(model.name, [given], outputs=wanted, client_timeout=seconds)
         return answer
 
     async def _model(self, name: str) -> _Model:

@@ -29,7 +29,7 @@ from streams.slate_refill import read_back
 from streams.slate_writer import SlateWriter
 from streams.state import HotState
 from streams.stores.clickhouse import open_event_store
-from streams.stores.milvus import MilvusVectors
+from streams.stores.milvus_bits import open_vector_store
 from streams.stores.triton import TritonModels
 from streams.tail import Folded
 from streams.vector_cache import VectorCache
@@ -60,14 +60,15 @@ def nowhere(home: Path, **changes: str) -> Settings:
 def make_engine(settings: Settings) -> Engine:
     """An engine with the real adapters and an empty memory."""
     warm_up()
-    events, vectors, metrics = open_event_store(settings, timeout=5), MilvusVectors(settings), Metrics()
+    events, models, metrics = open_event_store(settings, timeout=5), TritonModels(settings), Metrics()
+    vectors = open_vector_store(settings, models)
     erased, ledger, pace = Erased(), Ledger(events), Pace()
     return Engine(
         settings=settings,
         metrics=metrics,
         events=events,
         vectors=vectors,
-        models=TritonModels(settings),
+        models=models,
         outputs=KafkaOutputs(settings),
         state=HotState(),
         folded=Folded({}),

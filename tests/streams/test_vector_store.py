@@ -15,6 +15,7 @@ from pymilvus.client.async_grpc_handler import AsyncGrpcHandler
 
 from streams.settings import Settings
 from streams.stores.milvus import MilvusVectors
+from streams.stores.milvus_bits import MilvusBits
 from streams.stores.protocols import StoreUnavailable
 
 pytestmark = pytest.mark.real
@@ -32,13 +33,19 @@ def object_fields(pins: list[int]) -> dict[str, list[float] | list[int] | list[s
     return {"pin": pins, "label": ["chair"] * len(pins), "version": [1] * len(pins)} | edges
 
 
-@pytest.fixture(params=["standalone", "lite"])
+async def means() -> np.ndarray:
+    """What the encoder would tell of vectors like those of :func:`unit`."""
+    return np.full(DIMENSION, 0.01, np.float32)
+
+
+@pytest.fixture(params=["standalone", "lite", "standalone, bits", "lite, bits"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MilvusVectors]:
-    if request.param == "standalone":
+    server, _, bits = request.param.partition(", ")
+    if server == "standalone":
         settings: Settings = request.getfixturevalue("milvus_apart")("contract")
     else:
         settings = replace(Settings.load({}), milvus="lite", home=tmp_path)
-    store = MilvusVectors(settings)
+    store = MilvusBits(settings, means) if bits else MilvusVectors(settings)
     await store.prepare(DIMENSION)
     yield store
     for collection in ("pins", "objects"):
@@ -140,21 +147,21 @@ async def test_nothing_is_asked_for_nothing(store: MilvusVectors) -> None:
 
 async def test_before_the_first_pin_nothing_is_found(store: MilvusVectors) -> None:
     for collection in ("pins", "objects"):
-        await store._client.drop_collection(collection)  # type: ignore[union-attr]
+        await store._client.drop_collection(store.named(collection))  # type: ignore[union-attr]
     assert (await store.search("pins", unit(1, seed=8), 3)).ids.tolist() == [[0, 0, 0]]
     assert await store.fetch("pins", np.array([1])) == {}
     assert await store.count("pins") == 0
     await store.delete_objects_of(np.array([1]))
     # Whoever writes first makes them; a new client, as a client that made them does not look again.
-    other = MilvusVectors(store._settings)
+    other = MilvusBits(store._settings, means) if isinstance(store, MilvusBits) else MilvusVectors(store._settings)
     await other.prepare(DIMENSION)
     await other.close()
 
 
 async def test_another_dimension_is_refused_with_the_fix(store: MilvusVectors) -> None:
     await store.prepare(DIMENSION)
-    with pytest.raises(ValueError, match="drop the collection"):
-        await store.prepare(DIMENSION + 1)
+    with pytest.raises(ValueError, match=r"drop the collection|tells 32 means"):
+        await store.prepare(DIMENSION + 8)
 
 
 async def test_waiting_for_a_server_that_was_never_there_takes_no_memory() -> None:

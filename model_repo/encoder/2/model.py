@@ -1,6 +1,7 @@
 """Triton model ``encoder``: the unified embedding turns images into vectors; alike images lie close.
 
-In: ``IMAGES`` (n, 224, 224, 3) uint8 RGB. Out: ``VECTORS`` (n, 256) float32, L2-normalised.
+In: ``IMAGES`` (n, 224, 224, 3) uint8 RGB. Out: ``VECTORS`` (n, 256) float32, L2-normalised; where it is asked for,
+``MEANS`` (n, 256), in every row the mean of each dimension (``training/encoder_means.py``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class TritonPythonModel:
         name = config["parameters"]["weights"]["string_value"]
         self.trunk = Trunk(Path(os.environ["PINSTREAM_WEIGHTS"]), name, device)
         self.head = Head.load(Path(__file__).parent / "head.npz").to(device)
+        self.means = np.load(Path(__file__).parent / "means.npy")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """All requests that waited together go through the network at once."""
@@ -33,7 +35,10 @@ class TritonPythonModel:
         with torch.inference_mode():
             vectors = self.head(self.trunk(np.concatenate(images))).cpu().numpy()
         ends = np.cumsum([len(batch) for batch in images])[:-1]
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor("VECTORS", np.ascontiguousarray(part))])
-            for part in np.split(vectors, ends)
-        ]
+        return [self._answer(request, part) for request, part in zip(requests, np.split(vectors, ends), strict=True)]
+
+    def _answer(self, request: Any, vectors: np.ndarray) -> Any:
+        outputs = [pb_utils.Tensor("VECTORS", np.ascontiguousarray(vectors))]
+        if "MEANS" in request.requested_output_names():
+            outputs.append(pb_utils.Tensor("MEANS", np.tile(self.means, (len(vectors), 1))))
+        return pb_utils.InferenceResponse(outputs)
