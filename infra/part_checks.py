@@ -105,17 +105,17 @@ def _serving(settings: Settings, version: str, ready: Iterable[tuple[str, str]])
     served: dict[str, set[str]] = {}
     for model, its_version in ready:
         served.setdefault(model, set()).add(its_version)
-    if idle := [model for model in models() if model not in served]:
+    if idle := [model for model in models(settings) if model not in served]:
         return wrong("triton", f"Triton {version} does not serve {', '.join(idle)}.", _see_log(settings, "triton"))
     old = [
-        f"{model} {', '.join(sorted(served[model]))} where model_repo has {newest(model)}"
-        for model in models()
-        if newest(model) not in served[model]
+        f"{model} {', '.join(sorted(served[model]))} where model_repo has {newest(settings, model)}"
+        for model in models(settings)
+        if newest(settings, model) not in served[model]
     ]
     if old:
         fix = "pinstream down && pinstream up" if settings.triton == EMBEDDED else "deploy model_repo to it again"
         return wrong("triton", f"Triton {version} serves {'; '.join(old)}.", fix)
-    names = ", ".join(f"{model} {newest(model)}" for model in models())
+    names = ", ".join(f"{model} {newest(settings, model)}" for model in models(settings))
     return good("triton", f"Triton {version} serves {names}.")
 
 

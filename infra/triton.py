@@ -1,4 +1,4 @@
-"""Triton: the real ``tritonserver`` of the nvidia-pytriton wheel, serving the folders of ``model_repo/``.
+"""Triton: the real ``tritonserver`` of the nvidia-pytriton wheel, serving the folders of ``settings.model_repository``.
 
 The wheel's Python backend runs each model in a process of its own, with the libraries of ``.venv-models``.
 A model that is broken is left out and the others serve; ``pinstream up`` says which, and why.
@@ -17,9 +17,8 @@ from urllib.request import urlopen
 from infra import weights
 from infra.models_environment import ENVIRONMENT, PYTHON, SITE_PACKAGES
 from infra.part import Part, Say
-from streams.settings import PROJECT, Settings
+from streams.settings import Settings
 
-MODELS = PROJECT / "model_repo"
 SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
 #: Where its Python backend keeps what it exchanges with the models' processes.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's own place for it
@@ -31,10 +30,10 @@ def part(settings: Settings) -> Part:
     http = f"http://{settings.host}:{names['triton_http']}"
     command = [
         str(SERVER / "bin" / "tritonserver"),
-        f"--model-repository={MODELS}",
+        f"--model-repository={settings.model_repository}",
         f"--backend-directory={_backends(settings)}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in models()),
+        *(f"--load-model={name}" for name in models(settings)),
         # One broken model must not stop the others.
         "--exit-on-error=false",
         "--strict-readiness=false",
@@ -50,7 +49,7 @@ def part(settings: Settings) -> Part:
         ports=names,
         address=f"{settings.triton_grpc} (gRPC), {http} (HTTP)",
         ready=lambda: _answers(f"{http}/v2/health/ready"),
-        complaint=lambda: _complaint(http),
+        complaint=lambda: _complaint(settings, http),
         environment={
             "PINSTREAM_WEIGHTS": str(settings.home / "weights"),
             # The backend embeds Python in isolated mode: it finds its libraries by the first python3 on PATH alone.
@@ -86,18 +85,19 @@ def tidy(settings: Settings) -> None:
         region.unlink(missing_ok=True)
 
 
-def models() -> list[str]:
-    """The models in ``model_repo/``: each folder with a ``config.pbtxt``."""
-    return sorted(config.parent.name for config in MODELS.glob("*/config.pbtxt"))
+def models(settings: Settings) -> list[str]:
+    """The models in the repository: each folder with a ``config.pbtxt``."""
+    return sorted(config.parent.name for config in settings.model_repository.glob("*/config.pbtxt"))
 
 
-def newest(model: str) -> str:
-    """The newest version of a model in ``model_repo/``, which is the one that Triton serves after a start."""
-    versions = (int(folder.name) for folder in (MODELS / model).iterdir() if folder.name.isdigit())
+def newest(settings: Settings, model: str) -> str:
+    """The newest version of a model in the repository, which is the one that Triton serves after a start."""
+    folders = (settings.model_repository / model).iterdir()
+    versions = (int(folder.name) for folder in folders if folder.name.isdigit())
     return str(max(versions, default=0))
 
 
-def _complaint(http: str) -> str:
+def _complaint(settings: Settings, http: str) -> str:
     """Which models do not serve, each with Triton's own reason."""
     try:
         # An empty object: Triton lists every model with its state.
@@ -107,7 +107,7 @@ def _complaint(http: str) -> str:
         return f"it does not say which models serve: {error}"
     serving = {model["name"] for model in index if model.get("state") == "READY"}
     reasons = {model["name"]: model.get("reason", "") for model in index if model["name"] not in serving}
-    failed = [name for name in models() if name not in serving]
+    failed = [name for name in models(settings) if name not in serving]
     return "; ".join(f"{name} does not serve: {reasons.get(name) or 'it is not loaded'}" for name in failed)
 
 

@@ -22,6 +22,8 @@ from operators.events import ENGAGEMENT_TOPICS
 from streams import opening
 from streams.agents import catalogue, crops, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
+from streams.encoders.filling import IDLE, Filler, lead
+from streams.encoders.following import follow
 from streams.engine import Engine
 from streams.instance import hold_name
 from streams.ladder import Ladder
@@ -289,6 +291,24 @@ class Others(Service):
             everything = {(topic, number) for topic, count in counts.items() for number in range(count)}
             if mine and mine != everything:
                 await persist("reading what others wrote", partial(tail.follow, everything - mine), app.engine.metrics)
+
+
+@app.service
+class Encoders(Service):
+    """Answers with the encoder that serves; one worker of the group fills the indexes of the others."""
+
+    @Service.task
+    async def _follow(self) -> None:
+        while not self.should_stop:
+            await persist("reading which encoder serves", partial(follow, app.engine), app.engine.metrics)
+            await self.sleep(FOLLOW_SECONDS)
+
+    @Service.task
+    async def _fill(self) -> None:
+        filler = Filler(app.engine)
+        while not self.should_stop:
+            leads = TP("pins.accepted", 0) in app.consumer.assignment()
+            await self.sleep(await lead(filler) if leads else IDLE)
 
 
 @app.service

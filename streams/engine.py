@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from streams.pace import Pace
 
 if TYPE_CHECKING:
+    from streams.encoders.following import Encoders
     from streams.engagement_writer import EngagementWriter
     from streams.erasure import Erased
     from streams.feed_schedule import FeedSchedule
@@ -37,7 +39,11 @@ class Outputs(Protocol):
 
 @dataclass
 class Engine:
-    """One worker's parts. ``state`` is a cache of what ``events`` (ClickHouse) holds."""
+    """One worker's parts. ``state`` is a cache of what ``events`` (ClickHouse) holds.
+
+    ``vectors``, ``models`` and ``vector_cache`` are of the encoder that serves and change together: what needs more
+    than one of them, or one twice, begins with :func:`as_it_serves`.
+    """
 
     settings: Settings
     metrics: Metrics
@@ -56,3 +62,11 @@ class Engine:
     #: Partitions (``topic:partition``) that stand still, and why their next batch cannot be read.
     corrupt: dict[str, str] = field(default_factory=dict[str, str])
     pace: Pace = field(default_factory=Pace)
+    #: The model that made the vectors, and all that there are; None where none can take its place.
+    encoder: str = "encoder"
+    encoders: Encoders | None = None
+
+
+def as_it_serves(engine: Engine) -> Engine:
+    """The engine with the encoder of this moment, whichever takes its place meanwhile. Everything else is shared."""
+    return copy.copy(engine)

@@ -15,7 +15,7 @@ import msgspec
 from operators.vision.blender import SOURCES as BLENDED
 from operators.vision.blender import Blend, Seen, blend, blend_ratios
 from operators.vision.colours import to_rgb
-from streams.engine import Engine
+from streams.engine import Engine, as_it_serves
 from streams.images.fitting import Pixels
 from streams.lens_objects import ObjectHit, by_picture, nearest_pins, scenes
 from streams.lens_photo import Box, Sent, cut
@@ -122,8 +122,9 @@ async def look(engine: Engine, recall: Recall, picture: bytes | Pixels, box: Box
         StoreUnavailable: the encoder is gone, or no source could be asked.
     """
     began = perf_counter()
+    engine = as_it_serves(engine)
     query, models, remembered = await recall.understood(
-        Sent(picture, box) if isinstance(picture, bytes) else cut(picture, box)
+        engine.models, Sent(picture, box) if isinstance(picture, bytes) else cut(picture, box)
     )
     after_looking = perf_counter()
     refused = query.unsafe is not None and query.unsafe > engine.settings.unsafe_above

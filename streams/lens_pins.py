@@ -94,13 +94,13 @@ async def of_objects(engine: Engine, pin: int, objects: Sequence[PinObject], *, 
     return _part(seen)
 
 
-async def of_box(recall: Recall, pixels: Pixels, box: Box) -> Part:
+async def of_box(engine: Engine, recall: Recall, pixels: Pixels, box: Box) -> Part:
     """Whatever is inside a box of a picture.
 
     Raises:
         ImageRejected, StoreUnavailable: as :func:`streams.lens_query.understood`.
     """
-    query, _, _ = await recall.understood(cut(pixels, box))
+    query, _, _ = await recall.understood(engine.models, cut(pixels, box))
     return _part([(QueryObject("", 1.0, box), query.whole)])
 
 

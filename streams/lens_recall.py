@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from hashlib import blake2b
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
 from streams.images.decode import decode
 from streams.lens_photo import Photo, Sent, cut
@@ -21,15 +22,23 @@ VERSIONS_SECONDS = 1.0
 LOOKS = ("detector", "encoder", "safety")
 
 
+class _Seen:
+    """What one set of models has seen, and its versions when it was last asked."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, str] = {}
+        self.held: OrderedDict[bytes, Query] = OrderedDict()
+
+
 class Recall:
     """Understanding of the latest photos, by their content and by the models that looked."""
 
-    def __init__(self, models: Models, capacity: int = CAPACITY) -> None:
-        self._models, self._capacity = models, capacity
-        self._versions: dict[str, str] = {}
-        self._held: OrderedDict[bytes, Query] = OrderedDict()
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        # Apart for each encoder: what one saw while Triton is gone must not be searched for in the index of another.
+        self._seen: WeakKeyDictionary[Models, _Seen] = WeakKeyDictionary()
 
-    async def understood(self, photo: Photo | Sent) -> tuple[Query, dict[str, str], bool]:
+    async def understood(self, models: Models, photo: Photo | Sent) -> tuple[Query, dict[str, str], bool]:
         """The understanding of a photo, the models that looked, and whether it was remembered.
 
         A photo that is remembered is answered without Triton, too, and is not decoded again.
@@ -38,33 +47,35 @@ class Recall:
             ImageRejected: it cannot be decoded, or the encoder refuses it.
             StoreUnavailable: as :func:`streams.lens_query.understood`.
         """
+        seen = self._seen.setdefault(models, _Seen())
         try:
-            versions = await self._models.versions(VERSIONS_SECONDS)
-            self._versions = {name: versions[name] for name in LOOKS if name in versions}
+            versions = await models.versions(VERSIONS_SECONDS)
+            seen.versions = {name: versions[name] for name in LOOKS if name in versions}
         except StoreUnavailable:
             pass  # the encoder's own error says it better; what is remembered needs no model
         # In a thread: a large photo takes some milliseconds, in which nobody else would be served.
-        looked = self._versions
+        looked = seen.versions
         key = await asyncio.to_thread(_key, photo, looked)
-        held = self._held.get(key)
+        held = seen.held.get(key)
         if held is not None:
-            self._held.move_to_end(key)
+            seen.held.move_to_end(key)
             return held, looked, True
-        query = await self._looked_at(photo)
+        query = await _looked_at(models, photo)
         if not query.left_out:
-            self._held[key] = query
-            while len(self._held) > self._capacity:
-                self._held.popitem(last=False)
+            seen.held[key] = query
+            while len(seen.held) > self._capacity:
+                seen.held.popitem(last=False)
         return query, looked, False
 
-    async def _looked_at(self, photo: Photo | Sent) -> Query:
-        if isinstance(photo, Photo):
-            return await understood(self._models, photo)
-        began = perf_counter()
-        pixels = await decode(photo.content)
-        decoded = round((perf_counter() - began) * 1000, 3)
-        query = await understood(self._models, cut(pixels, photo.box))
-        return replace(query, milliseconds={"decode": decoded, **query.milliseconds})
+
+async def _looked_at(models: Models, photo: Photo | Sent) -> Query:
+    if isinstance(photo, Photo):
+        return await understood(models, photo)
+    began = perf_counter()
+    pixels = await decode(photo.content)
+    decoded = round((perf_counter() - began) * 1000, 3)
+    query = await understood(models, cut(pixels, photo.box))
+    return replace(query, milliseconds={"decode": decoded, **query.milliseconds})
 
 
 def _key(photo: Photo | Sent, versions: dict[str, str]) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
+from streams.encoders.following import Encoders
 from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
 from streams.erasure import Erased
@@ -67,6 +68,9 @@ async def open_engine(settings: Settings) -> Engine:
         vector_cache=VectorCache(vectors),
     )
     # Faust ends where no broker answers at its start; to start again costs more than to wait.
+    encoders = engine.encoders = Encoders(models, vectors)
+    await persist("reading which encoder serves", lambda: encoders.load(events), metrics)
+    encoders.put_to_work(engine)
     await persist("reaching Kafka", partial(reach_broker, settings), metrics)
     return engine
 

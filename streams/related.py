@@ -17,7 +17,7 @@ from operators.batch import Ints
 from operators.fusion import fuse
 from operators.slate.candidates import NOTHING, Found
 from operators.vision.rolled_up import first_of_each
-from streams.engine import Engine
+from streams.engine import Engine, as_it_serves
 from streams.pin_safety import showable
 from streams.slate_sources import best_of
 from streams.stores.protocols import StoreUnavailable
@@ -70,6 +70,7 @@ async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = (
         KeyError: a source that is not in :data:`SOURCES`.
         StoreUnavailable: no source could be asked.
     """
+    engine = as_it_serves(engine)
     asked = {name: SOURCES[name] for name in sorted(sources)}
 
     async def ask(name: str) -> Found | StoreUnavailable:

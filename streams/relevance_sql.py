@@ -5,7 +5,8 @@ from __future__ import annotations
 from operators.events import Kind
 from operators.relevance import HALF_LIFE_MS, SAVES
 
-#: Columns ``pin`` and ``relevance`` of ``{pins:Array(Int64)}`` that have a vector, for ``{pinner:Int64}``.
+#: Columns ``pin`` and ``relevance`` of ``{pins:Array(Int64)}`` that have a vector by ``{encoder:String}``, for
+#: ``{pinner:Int64}``. Vectors of two encoders do not compare.
 RELEVANCE_SQL = f"""
 WITH
 saves AS (
@@ -13,7 +14,8 @@ saves AS (
     ORDER BY time DESC, pin DESC LIMIT {SAVES}
 ),
 ifNull((SELECT max(time) FROM saves), 0) AS latest,
-vectors AS (SELECT pin, arrayMap(x -> toFloat64(x), vector) AS v FROM pin_vectors FINAL),
+vectors AS (SELECT pin, arrayMap(x -> toFloat64(x), vector) AS v FROM pin_vectors FINAL
+            WHERE encoder_version = {{encoder:String}}),
 (
     SELECT sumForEach(arrayMap(x -> x * pow(2., (time - latest) / {HALF_LIFE_MS}.), v))
     FROM saves INNER JOIN vectors ON saves.pin = vectors.pin

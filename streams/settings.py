@@ -51,6 +51,8 @@ class Settings:
     milvus_database: str = ""
     #: ``embedded`` or ``host:port`` of Triton's gRPC endpoint.
     triton: str = EMBEDDED
+    #: The folders that Triton serves, one a model; ``pinstream models deploy`` puts new ones there.
+    model_repository: Path = PROJECT / "model_repo"
 
     #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
     waiting_rows: int = 600_000

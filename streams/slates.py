@@ -25,7 +25,7 @@ from operators.slate.ordering import order
 from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
 from operators.slate.utility import unranked, utility
-from streams.engine import Engine
+from streams.engine import Engine, as_it_serves
 from streams.pin_safety import showable
 from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
@@ -51,6 +51,7 @@ async def build_slates(
     """
     if not requests:
         return []
+    engine = as_it_serves(engine)
     choices = choices or choices_of(engine.settings.home)
     stages = Stages(engine.metrics, len(requests))
     if busy and choices.busy_candidates < choices.candidates:

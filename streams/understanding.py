@@ -136,7 +136,7 @@ async def record(engine: Engine, understandings: Sequence[Understanding], encode
         StoreUnavailable: Milvus or ClickHouse is gone; the same call may be repeated.
     """
     with engine.metrics.store("milvus", "record"):
-        await _record_vectors(engine.vectors, understandings)
+        await record_vectors(engine.vectors, understandings)
     with engine.metrics.store("clickhouse", "record"):
         await _record_rows(engine.events, understandings, encoder)
         prints = [(one.pin, one.fingerprint) for one in understandings]
@@ -147,7 +147,11 @@ async def record(engine: Engine, understandings: Sequence[Understanding], encode
     engine.vector_cache.put({one.pin.pin: one.vector for one in understandings if one.vector is not None})
 
 
-async def _record_vectors(vectors: VectorStore, understandings: Sequence[Understanding]) -> None:
+async def record_vectors(vectors: VectorStore, understandings: Sequence[Understanding]) -> None:
+    """Put vectors of pins and objects into an index, and take those away that an earlier version of a pin left there.
+
+    May be repeated. Raises StoreUnavailable, and ValueError where the index holds vectors of another length.
+    """
     seen = [one for one in understandings if one.vector is not None]
     blind = [one for one in understandings if one.vector is None]
     if blind:

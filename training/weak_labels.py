@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.vision.weak_labels import CHOSEN, Voting
+from streams.encoders.following import parts_that_serve
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus_bits import open_vector_store
@@ -62,8 +63,9 @@ def coco(labels: Sequence[WeakLabel]) -> dict[str, Any]:
 
 async def gather(settings: Settings, voting: Voting, margin: float, least: int) -> list[WeakLabel]:
     """Labels of all cropped pins, telling how far it is. Raises StoreUnavailable."""
-    models = TritonModels(settings)
-    stores = Stores(settings, open_event_store(settings), open_vector_store(settings, models), models)
+    events, models = open_event_store(settings), TritonModels(settings)
+    models, vectors = await parts_that_serve(events, models, open_vector_store(settings, models))
+    stores = Stores(settings, events, vectors, models)
     found: list[WeakLabel] = []
     try:
         pins = await cropped_pins(stores.events, least)

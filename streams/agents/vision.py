@@ -17,7 +17,8 @@ from operators.rejection import Reason
 from operators.understood import UnderstoodObject, UnderstoodPin
 from streams.annotating import look_around
 from streams.commit import send_dead_letters
-from streams.engine import Engine
+from streams.encoders.again import look_beside
+from streams.engine import Engine, as_it_serves
 from streams.images.load import load_images
 from streams.images.rejection import ImageRejected
 from streams.persist import persist
@@ -72,6 +73,7 @@ async def handle(engine: Engine, records: Records) -> list[Reject]:
 
 async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understanding]:
     """Understand, record and announce some pins, each of which appears once."""
+    engine = as_it_serves(engine)
     topic, metrics = "pins.accepted", engine.metrics
     with metrics.batch_step(topic, "images"):
         images = await load_images(engine.settings, [None if pin.deleted else pin.image for pin in pins])
@@ -90,6 +92,7 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
     with metrics.batch_step(topic, "stores"):
         recording = partial(record, engine, understood, versions["encoder"], versions.get("safety", ""))
         await persist("recording pins", recording, metrics)
+        await look_beside(engine, understood, images)
     with metrics.batch_step(topic, "annotations"):
         living = [one for one in understood if not one.pin.deleted]
         said = await persist("annotating pins", partial(look_around, engine, living), metrics)

@@ -102,7 +102,7 @@ def _identity(pinner: int | str | None) -> int:
 
 
 def routes(engine: Engine) -> list[web.RouteDef]:
-    recall = Recall(engine.models)
+    recall = Recall()
 
     async def post(request: web.Request) -> web.Response:
         image, box, pinner, n = await asked(request)

@@ -10,7 +10,7 @@ from streams.api.catalogue import living
 from streams.api.lens import box_in_query, rejected
 from streams.api.pins import SeenObject
 from streams.api.problems import Problem
-from streams.engine import Engine
+from streams.engine import Engine, as_it_serves
 from streams.images.rejection import ImageRejected
 from streams.lens_looks import Dot, Shelf, shop_the_look, similar_looks
 from streams.lens_objects import ObjectHit, scenes
@@ -107,7 +107,7 @@ class ShopTheLook(msgspec.Struct):
 
 
 def routes(engine: Engine) -> list[web.RouteDef]:
-    recall = Recall(engine.models)
+    recall = Recall()
 
     async def objects(request: web.Request) -> web.Response:
         known(request)
@@ -118,8 +118,9 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         known(request, "n", "object", "box")
         n = integer(request, "n", N, 1, MOST)
         pin = living(engine, identity(request, "pin"))
-        part = await _part(engine, recall, request, pin)
-        found = await scenes(engine, part.vectors, part.weights, n, without=[pin])
+        mine = as_it_serves(engine)
+        part = await _part(mine, recall, request, pin)
+        found = await scenes(mine, part.vectors, part.weights, n, without=[pin])
         asked = [Asked(one.label, one.confidence, one.box) for one in part.objects]
         return answer(
             Similar(pin, asked, [Scene(one.hit.scene, one.score, _found(one.hit), one.hit.query) for one in found])
@@ -129,7 +130,7 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         known(request, "n")
         n = integer(request, "n", N_EACH, 1, MOST_EACH)
         pin = living(engine, identity(request, "pin"))
-        dots = await similar_looks(engine, pin, await objects_of(engine, pin), n)
+        dots = await similar_looks(as_it_serves(engine), pin, await objects_of(engine, pin), n)
         return answer(SimilarLooks(pin, [_dot(one) for one in dots]))
 
     async def shop(request: web.Request) -> web.Response:
@@ -137,7 +138,8 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         n = integer(request, "n", N_EACH, 1, MOST_EACH)
         pin = living(engine, identity(request, "pin"))
         seen = await objects_of(engine, pin)
-        shelves, degraded = await shop_the_look(engine, pin, seen, await picture(engine, pin), n)
+        scene = await picture(engine, pin)
+        shelves, degraded = await shop_the_look(as_it_serves(engine), pin, seen, scene, n)
         return answer(ShopTheLook(pin, [_category(one) for one in shelves], degraded))
 
     base = "/v1/pins/{pin}"
@@ -160,7 +162,7 @@ async def _part(engine: Engine, recall: Recall, request: web.Request, pin: int) 
             detail = f"The picture of pin {pin} was not kept or cannot be had. Ask by object, or send it to /v1/lens."
             raise Problem(422, "no-picture", detail)
         try:
-            return await of_box(recall, pixels, box)
+            return await of_box(engine, recall, pixels, box)
         except ImageRejected as error:
             raise rejected(error) from None
     seen = await objects_of(engine, pin)

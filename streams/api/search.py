@@ -8,7 +8,7 @@ from aiohttp import web
 from operators.identity import stable_id
 from streams.api.answers import LONGEST_ID, answer, integer, known
 from streams.api.problems import Problem
-from streams.engine import Engine
+from streams.engine import Engine, as_it_serves
 from streams.text_search import taste_of, text_search
 
 #: Pins in the answer, and characters of a query.
@@ -35,8 +35,9 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         known(request, "q", "n", "pinner")
         q, n = _query(request), integer(request, "n", N, 1, MOST)
         pinner = _pinner(request)
-        taste = await taste_of(engine, pinner) if pinner else None
-        found = await text_search(engine, {q: 1.0}, n, taste)
+        mine = as_it_serves(engine)
+        taste = await taste_of(mine, pinner) if pinner else None
+        found = await text_search(mine, {q: 1.0}, n, taste)
         pairs = zip(found.pins.tolist(), found.scores.tolist(), strict=True)
         return answer(Search(q, taste is not None, [Hit(pin, score) for pin, score in pairs]))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from pymilvus.exceptions import ParamError
 
 from streams.circuit import Circuit
 from streams.settings import Settings
-from streams.stores.protocols import Columns, Neighbours, StoreUnavailable
+from streams.stores.protocols import Columns, Models, Neighbours, StoreUnavailable
 
 #: Key field of each collection.
 KEYS = {"pins": "pin", "objects": "object"}
@@ -37,6 +39,7 @@ FIELDS: dict[str, dict[str, DataType]] = {
     },
 }
 LONGEST_LABEL = 128
+NAME = re.compile(r"[A-Za-z0-9_]{1,32}")
 #: What a field is read into.
 DTYPES = {DataType.INT64: np.int64, DataType.FLOAT: np.float32, DataType.VARCHAR: f"<U{LONGEST_LABEL}"}
 DEFAULT_PORTS = {"http": 19530, "https": 443}
@@ -76,11 +79,33 @@ class MilvusVectors:
         self._lite = self._uri.endswith(".db")
         self._client: AsyncMilvusClient | None = None
         self._prepared = 0
+        #: What the names of the collections end with: vectors of different encoders never share one.
+        self._suffix = ""
         self.circuit = Circuit("milvus")
+
+    def of(self, suffix: str, models: Models | None = None) -> MilvusVectors:
+        """The same Milvus, with the collections ``pins_<suffix>`` and ``objects_<suffix>``; without it the first ones.
+
+        ``models``: with the encoder that makes their vectors, where what is stored depends on more than those.
+        Raises ValueError for a suffix that cannot be part of a collection's name.
+        """
+        if suffix and not NAME.fullmatch(suffix):
+            raise ValueError(f"{suffix!r} cannot be part of a collection's name: letters, digits and _, 32 at most")
+        other = copy.copy(self)
+        other._suffix, other._prepared = suffix, 0
+        return other
 
     def named(self, collection: str) -> str:
         """What Milvus calls the collection."""
-        return collection
+        return f"{collection}_{self._suffix}" if self._suffix else collection
+
+    async def drop(self) -> None:
+        """Drop the collections with all that is in them; may be repeated."""
+        for collection in KEYS:
+            async with self._connection(SECONDS_PREPARE) as client:
+                if await client.has_collection(self.named(collection)):
+                    await client.drop_collection(self.named(collection), timeout=SECONDS_PREPARE)
+        self._prepared = 0
 
     async def prepare(self, dimension: int) -> None:
         """Create the collections and indexes that are missing.
@@ -284,7 +309,7 @@ def _require_dimension(client: Any, collection: str, dimension: int) -> None:
     if int(held) != dimension:
         raise ValueError(
             f"Milvus collection {collection!r} holds {held}-d vectors but the encoder makes {dimension}-d ones: "
-            "drop the collection and replay `pins`, or serve the encoder that filled it"
+            "deploy it as a model of its own and `pinstream models migrate` to it, or serve the encoder that filled it"
         )
 
 

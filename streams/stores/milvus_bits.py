@@ -28,7 +28,7 @@ from streams.stores.milvus import (
     LONGEST_LABEL,
     MilvusVectors,
 )
-from streams.stores.protocols import Columns, Models, Neighbours, StoreUnavailable, VectorStore
+from streams.stores.protocols import Columns, Models, Neighbours, StoreUnavailable
 
 Vectors = NDArray[np.float32]
 Means = Callable[[], Awaitable[Vectors]]
@@ -45,7 +45,7 @@ MOST_HITS = 16_384
 FORMS = ("float", "binary")
 
 
-def open_vector_store(settings: Settings, models: Models) -> VectorStore:
+def open_vector_store(settings: Settings, models: Models) -> MilvusVectors:
     """The form that ``settings.object_index`` asks for. Raises ValueError for another."""
     if settings.object_index not in FORMS:
         raise ValueError(f"PINSTREAM_OBJECT_INDEX={settings.object_index!r}: use {' or '.join(FORMS)}")
@@ -65,6 +65,13 @@ class MilvusBits(MilvusVectors):
         self.means = means
         self._wanted: Vectors = np.empty(0, np.float32)
         self._kept: dict[str, Vectors] = {}
+
+    def of(self, suffix: str, models: Models | None = None) -> MilvusBits:
+        other = super().of(suffix, models)
+        assert isinstance(other, MilvusBits)
+        if models is not None:
+            other.means = models.means
+        return other
 
     def named(self, collection: str) -> str:
         return super().named(BITS if collection == OBJECTS else collection)

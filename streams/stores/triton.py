@@ -7,6 +7,7 @@ same kind can be deployed without a change here (``docs/models.md``).
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import os
 import time
@@ -26,6 +27,9 @@ from streams.settings import Settings
 from streams.stores.protocols import Detection, Ranked, StoreUnavailable
 
 T = TypeVar("T")
+
+#: The encoder that serves until another one is cut over to.
+ENCODER = "encoder"
 
 #: Seconds for one request. Images wait behind others on a busy CPU; a slate does not wait.
 IMAGE_SECONDS, RANK_SECONDS, ASK_SECONDS = 60.0, 2.0, 5.0
@@ -76,7 +80,17 @@ class TritonModels:
         self._slots: dict[str, asyncio.Semaphore] = {}
         # Resizing lets the interpreter lock go, so that it runs beside the event loop.
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="resize")
+        #: The model that makes vectors, and the version that they carry; empty: whichever Triton serves of it.
+        self.encoder, self._encoder_version = ENCODER, ""
         self.circuit, self.judging = Circuit("triton"), Circuit("safety")
+
+    def of(self, encoder: str, version: str) -> TritonModels:
+        """The same Triton, with another model as encoder, whose vectors are called ``version``."""
+        self._connected()
+        other = copy.copy(self)
+        other.encoder, other._encoder_version = encoder, version
+        other._versions, other._versions_at = {}, -math.inf
+        return other
 
     async def detect(self, images: Sequence[Pixels]) -> list[list[Detection]]:
         """Objects of each image, best first. An image that the model refuses has none."""
@@ -84,7 +98,7 @@ class TritonModels:
 
     async def encode(self, images: Sequence[Pixels]) -> NDArray[np.float32]:
         """``(n, d)`` L2-normalised. The row of an image that the model refuses is NaN."""
-        found = await self._each("encoder", images, self._vectors)
+        found = await self._each(self.encoder, images, self._vectors)
         width = next((len(vector) for vector in found if vector is not None), 0)
         refused = np.full(width, np.nan, np.float32)
         rows = [refused if vector is None else vector for vector in found]
@@ -102,7 +116,7 @@ class TritonModels:
             StoreUnavailable: the encoder is gone.
             ValueError: it tells none.
         """
-        model = await self._model("encoder")
+        model = await self._model(self.encoder)
         blank = np.zeros((1, *model.shape), np.uint8)
         try:
             answer = await self._infer(model, blank, IMAGE_SECONDS, "MEANS")
@@ -148,7 +162,12 @@ class TritonModels:
         except InferenceServerException as error:
             raise self._rest("server", error) from None
         ready = [(int(model.version), model.name) for model in index.models if model.state == "READY"]
-        self._versions, self._versions_at = {name: str(version) for version, name in sorted(ready)}, asked
+        found = {name: str(version) for version, name in sorted(ready)}
+        if self.encoder != ENCODER:
+            found[ENCODER] = self._encoder_version
+            if self.encoder not in found:
+                del found[ENCODER]
+        self._versions, self._versions_at = found, asked
         return self._versions
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ TABLES = {
     *("engagement", "signals_by_pin", "signals_by_pinner", "saves"),
     *("pins", "objects", "pin_vectors", "pinners", "follows", "slates"),
     *("claims", "crops", "pin_annotations", "fingerprints", "safety"),
+    *("encoders", "encoder_fills", "encoder_misses"),
     *(f"engagement_by_{key}" for key in ("pin", "pinner", "owner", "domain", "board")),
 }
 ALL = [file.stem for file in sorted(SQL.glob("*.sql"))]

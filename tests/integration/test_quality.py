@@ -239,9 +239,9 @@ async def test_relevance_equals_its_recount(store: EventStore, streamed: HotStat
         assert 0 < known.sum() < len(known)
         assert (saved.kinds == Kind.SAVE).all()
         mine = relevance(taste(saved.times[known], vectors[saved.pins[known] - 1]), vectors)
-        rows = await store.query(RELEVANCE_SQL, {"pinner": pinner, "pins": pins})
+        rows = await store.query(RELEVANCE_SQL, {"pinner": pinner, "pins": pins, "encoder": "1"})
         order = np.argsort(rows["pin"])
         assert np.array_equal(rows["pin"][order], pins)
         np.testing.assert_allclose(mine, rows["relevance"][order], **CLOSE)
-    rows = await store.query(RELEVANCE_SQL, {"pinner": 10**9, "pins": pins[:5]})
+    rows = await store.query(RELEVANCE_SQL, {"pinner": 10**9, "pins": pins[:5], "encoder": "1"})
     assert rows["relevance"].tolist() == [0] * 5

@@ -99,13 +99,11 @@ class WrongTriton:
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrongTriton]:
     home = tmp_path_factory.mktemp("wrong-triton")
-    settings = replace(Settings.load({}), home=home, port_base=free_base())
+    settings = replace(Settings.load({}), home=home, port_base=free_base(), model_repository=home / "models")
     link_installed(settings, "triton")
-    server = WrongTriton(settings, home / "models")
-    with pytest.MonkeyPatch.context() as patch:  # no longer than this: the Triton of other tests has its own models
-        patch.setattr(triton_part, "MODELS", server.folder)
-        part = OwnPart(triton_part.part(settings), home / "logs" / "triton.log")
-        part.start()
+    server = WrongTriton(settings, settings.model_repository)
+    part = OwnPart(triton_part.part(settings), home / "logs" / "triton.log")
+    part.start()
     yield server
     part.kill()
 
@@ -202,13 +200,12 @@ async def served(settings: Settings) -> dict[str, str]:
         await models.close()
 
 
-def test_up_says_which_model_does_not_load(wrong: WrongTriton, tmp_path: Path, monkeypatch) -> None:
-    settings = replace(Settings.load({}), home=tmp_path, port_base=free_base())
-    link_installed(settings, "triton")
+def test_up_says_which_model_does_not_load(wrong: WrongTriton, tmp_path: Path) -> None:
     models = tmp_path / "models"
+    settings = replace(Settings.load({}), home=tmp_path, port_base=free_base(), model_repository=models)
+    link_installed(settings, "triton")
     shutil.copytree(wrong.folder, models)
     (models / "mode").write_text("broken")
-    monkeypatch.setattr(triton_part, "MODELS", models)
     try:
         with pytest.raises(supervisor.PartFailed, match=r"(?s)encoder.*these weights cannot be read"):
             supervisor.up(settings, lambda _: None, names=["triton"])

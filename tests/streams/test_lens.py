@@ -27,7 +27,7 @@ from streams.opening import close_engine
 from streams.pin_words import Stage, take
 from streams.stores.milvus import MilvusVectors
 from streams.stores.protocols import Detection, StoreUnavailable
-from streams.understanding import SeenObject, Understanding, _record_vectors
+from streams.understanding import SeenObject, Understanding, record_vectors
 from tests.streams.serving import NOW, free_port, make_engine, nowhere, pin, remember
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.uint8) * 255
@@ -82,7 +82,7 @@ async def engine(tmp_path: Path):
     engine.models = Eyes()  # type: ignore[assignment]
     remember(engine.state, "pins", *(pin(number) for number in PINS))
     remember(engine.state, "pins", pin(GONE, type="deleted", time=NOW))
-    await _record_vectors(engine.vectors, [await seen(engine.models, *each) for each in PINS.items()])
+    await record_vectors(engine.vectors, [await seen(engine.models, *each) for each in PINS.items()])
     yield engine
     await close_engine(engine)
 
@@ -96,7 +96,7 @@ async def seen(eyes: Eyes, number: int, sides: tuple[np.ndarray, np.ndarray]) ->
 
 
 async def asked(engine: Engine, image: np.ndarray, box=WHOLE, recall: Recall | None = None):
-    return await look(engine, recall or Recall(engine.models), image, box, 0, 10)
+    return await look(engine, recall or Recall(), image, box, 0, 10)
 
 
 async def test_a_photo_finds_pins_by_looks_and_scenes_by_objects(engine: Engine):
@@ -175,7 +175,7 @@ async def test_unsafe_pins_are_not_found_and_an_unsafe_photo_finds_nothing(engin
 
 
 async def test_without_the_encoder_only_what_was_seen_before_is_answered(engine: Engine):
-    recall, photo = Recall(engine.models), picture(RED, GREEN)
+    recall, photo = Recall(), picture(RED, GREEN)
     first = await asked(engine, photo, recall=recall)
     engine.models.gone = {"detector", "encoder"}  # type: ignore[attr-defined]
     again = await asked(engine, photo, recall=recall)
@@ -207,7 +207,7 @@ async def test_a_picture_that_was_sent_before_is_not_decoded_again(engine: Engin
 
 
 async def test_a_full_memory_forgets_the_oldest(engine: Engine):
-    recall, eyes = Recall(engine.models, capacity=2), engine.models
+    recall, eyes = Recall(capacity=2), engine.models
     for number, sides in enumerate([(RED, RED), (BLUE, BLUE), (RED, RED), (GREEN, GREEN), (RED, RED), (BLUE, BLUE)]):
         found = await asked(engine, picture(*sides), recall=recall)
         assert found.remembered == (number in (2, 4))

@@ -160,7 +160,7 @@ async def test_before_the_first_pin_nothing_is_found(store: MilvusVectors) -> No
 
 async def test_another_dimension_is_refused_with_the_fix(store: MilvusVectors) -> None:
     await store.prepare(DIMENSION)
-    with pytest.raises(ValueError, match=r"drop the collection|tells 32 means"):
+    with pytest.raises(ValueError, match=r"models migrate|tells 32 means"):
         await store.prepare(DIMENSION + 8)
 
 
@@ -180,3 +180,22 @@ async def test_a_server_that_is_gone_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable, match="milvus"):
         await store.search("pins", unit(1, seed=7), 3)
     await store.close()
+
+
+async def test_each_encoder_has_collections_of_its_own(store: MilvusVectors) -> None:
+    other = store.of("3")
+    assert other.named("pins") == "pins_3" and store.named("pins") == "pins"
+    vectors = unit(4, 5)
+    await other.drop()
+    await other.prepare(DIMENSION)
+    await other.upsert("pins", np.array([301, 302]), vectors[:2], {"version": [1, 1]})
+    await store.upsert("pins", np.array([301]), vectors[2:3], {"version": [2]})
+    assert (await other.count("pins"), await store.count("pins")) == (2, 1)
+    await nearest(other, vectors[2], sorted([301, 302], key=lambda pin: -float(vectors[2] @ vectors[pin - 301])))
+    await other.delete("pins", np.array([302]))
+    assert (await other.count("pins"), await store.count("pins")) == (1, 1)
+    await other.drop()
+    await other.drop()
+    assert (await other.count("pins"), await store.count("pins")) == (0, 1)
+    with pytest.raises(ValueError, match="letters, digits"):
+        store.of("no-name")

@@ -1,0 +1,1 @@
+"""Encoders: which one serves, which have an index beside it, and how one takes the place of another."""
