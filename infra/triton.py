@@ -14,10 +14,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from infra import weights
+from infra import detector_version, weights
 from infra.models_environment import ENVIRONMENT, PYTHON, SITE_PACKAGES
 from infra.part import Part, Say
-from streams.settings import PROJECT, Settings
+from streams.settings import EMBEDDED, PROJECT, Settings
 
 MODELS = PROJECT / "model_repo"
 SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
@@ -31,7 +31,7 @@ def part(settings: Settings) -> Part:
     http = f"http://{settings.host}:{names['triton_http']}"
     command = [
         str(SERVER / "bin" / "tritonserver"),
-        f"--model-repository={MODELS}",
+        f"--model-repository={_repository(settings)}",
         f"--backend-directory={_backends(settings)}",
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in models()),
@@ -80,6 +80,27 @@ def install(settings: Settings, say: Say) -> None:
     stub.chmod(0o755)
 
 
+def prepare(settings: Settings, say: Say) -> None:
+    """The repository of this home: links to ``model_repo/``, and of the detector the one version that is to serve."""
+    choice = detector_version.chosen(settings)
+    if choice.complaint:
+        say(choice.complaint)
+    repository = _repository(settings)
+    shutil.rmtree(repository, ignore_errors=True)
+    repository.mkdir(parents=True)
+    for name in models():
+        if name != "detector":
+            (repository / name).symlink_to(MODELS / name)
+            continue
+        (repository / name).mkdir()
+        for entry in (MODELS / name).iterdir():
+            if entry.name == "config.pbtxt":
+                config = detector_version.with_version(entry.read_text(), choice.version)
+                (repository / name / entry.name).write_text(config)
+            else:
+                (repository / name / entry.name).symlink_to(entry)
+
+
 def tidy(settings: Settings) -> None:
     """Take away the shared memory that a killed server left: a few MB for each of its models."""
     for region in SHARED_MEMORY.glob(f"{_shared_memory(settings)}*"):
@@ -91,10 +112,12 @@ def models() -> list[str]:
     return sorted(config.parent.name for config in MODELS.glob("*/config.pbtxt"))
 
 
-def newest(model: str) -> str:
-    """The newest version of a model in ``model_repo/``, which is the one that Triton serves after a start."""
+def expected(settings: Settings, model: str) -> str:
+    """The version of a model that Triton should serve: the one that its configuration names, or else the newest."""
+    own = _repository(settings) / model / "config.pbtxt"
+    config = own if settings.triton == EMBEDDED and own.exists() else MODELS / model / "config.pbtxt"
     versions = (int(folder.name) for folder in (MODELS / model).iterdir() if folder.name.isdigit())
-    return str(max(versions, default=0))
+    return detector_version.lets_serve(config.read_text()) or str(max(versions, default=0))
 
 
 def _complaint(http: str) -> str:
@@ -109,6 +132,10 @@ def _complaint(http: str) -> str:
     reasons = {model["name"]: model.get("reason", "") for model in index if model["name"] not in serving}
     failed = [name for name in models() if name not in serving]
     return "; ".join(f"{name} does not serve: {reasons.get(name) or 'it is not loaded'}" for name in failed)
+
+
+def _repository(settings: Settings) -> Path:
+    return settings.home / "data" / "triton" / "models"
 
 
 def _backends(settings: Settings) -> Path:

@@ -17,9 +17,10 @@ class UnderstoodObject(msgspec.Struct, kw_only=True, gc=False):
 class UnderstoodPin(msgspec.Struct, kw_only=True, gc=False):
     """A version of a pin, looked at. ``encoder`` and ``detector`` are the versions of the models that looked.
 
-    ``version`` is the event time of the pin and ``time`` the moment of understanding, milliseconds since
-    the epoch. ``deleted`` says that the pin is gone, and with it its objects and vectors. ``annotations``
-    are phrases, surest first, each with its entry of ``confidences`` (0 … 1).
+    ``detector`` is empty where the pin's text spared the look (``operators/vision/two_step.py``). ``version`` is the
+    event time of the pin and ``time`` the moment of understanding, milliseconds since the epoch. ``deleted`` says
+    that the pin is gone, and with it its objects and vectors. ``annotations`` are phrases, surest first, each with
+    its entry of ``confidences`` (0 … 1).
     """
 
     v: int = 1

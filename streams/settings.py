@@ -48,6 +48,9 @@ class Settings:
     milvus_database: str = ""
     #: ``embedded`` or ``host:port`` of Triton's gRPC endpoint.
     triton: str = EMBEDDED
+    #: Which detector the embedded Triton serves after its next start: ``1`` (YOLOv4-tiny), ``2`` (Faster R-CNN), or
+    #: ``auto``: 2 where it was trained and measured to be better on the same photos. See ``docs/models.md``.
+    detector: str = "auto"
 
     #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
     waiting_rows: int = 600_000
@@ -59,6 +62,9 @@ class Settings:
     #: Pictures in which something was detected are also cut into so many windows a side for object search, 0 (none) to
     #: 4. Each window is one encoding and one vector more; ``docs/lens.md`` says what that finds.
     object_windows: int = 3
+    #: The detector looks at pictures whose pin's text makes something that it knows as likely as this, 0 … 1; at 0 at
+    #: every one. ``docs/detection.md`` says what that spares and what it loses.
+    two_step: float = 0.0
 
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.

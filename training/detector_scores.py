@@ -1,0 +1,139 @@
+"""Both versions of the detector on the same photos: AP50, time, and which of them should serve."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from infra.detector_version import DESCRIPTION
+from infra.models_environment import SITE_PACKAGES
+from streams.images.decode import decode_now
+from streams.images.fitting import letterbox
+from streams.settings import PROJECT
+from streams.stores.protocols import Detection
+from tests.quality.average_precision import average_precision
+from training.detector_boxes import Looks, Marked
+
+MODEL = PROJECT / "model_repo" / "detector"
+NAME = Path(DESCRIPTION).stem
+#: Photos that go through a network together.
+AT_ONCE = 4
+OVERLAP = 0.5
+
+
+def code(version: int, module: str) -> Any:
+    """A module of a version of the detector, so that what is measured is the very code that Triton serves."""
+    folder = MODEL / str(version)
+    # A version's files import each other by name, and Triton's Python backend brings one more.
+    beside = [str(folder), str(SITE_PACKAGES / "pytriton" / "tritonserver" / "backends" / "python")]
+    spec = importlib.util.spec_from_file_location(f"detector_{version}_{module}", folder / f"{module}.py")
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.path[:0] = beside
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        for each in beside:
+            sys.path.remove(each)
+    return loaded
+
+
+def served_size() -> int:
+    """Pixels a side of the squares that the detector is asked with, as ``config.pbtxt`` says."""
+    found = re.search(r"IMAGES.*?dims:\s*\[\s*(\d+)", (MODEL / "config.pbtxt").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def first(weights: Path, device: str) -> Looks:
+    """Version 1, YOLOv4-tiny."""
+    return code(1, "model").Detector(weights, "yolov4-tiny", served_size(), device)
+
+
+def second(weights: Path, device: str) -> Looks:
+    """Version 2, whose weights ``faster-rcnn.json`` names."""
+    return code(2, "network").Detector(weights, NAME, device)
+
+
+def scores(detector: Looks, data: Sequence[Marked], names: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    """AP50 on people's boxes, and milliseconds a photo. ``labels`` are the detector's, ``names`` those of the boxes."""
+    size, found, spent = served_size(), [], 0.0
+    for start in range(0, len(data), AT_ONCE):
+        some = data[start : start + AT_ONCE]
+        squares, frames = letterbox([decode_now(one.picture.read_bytes()) for one in some], size, size)
+        began = time.perf_counter()
+        objects = detector(squares)
+        spent += time.perf_counter() - began
+        for frame, (boxes, confidences, classes) in zip(frames, objects, strict=True):
+            rows = zip(boxes.tolist(), confidences.tolist(), classes.tolist(), strict=True)
+            found.append([Detection(labels[kind], score, frame.to_image(box)) for box, score, kind in rows])
+    marked = [
+        [(names[kind], tuple(box)) for box, kind in zip(one.boxes.tolist(), one.classes.tolist(), strict=True)]
+        for one in data
+    ]
+    return {"ap50": round(average_precision(found, marked, OVERLAP), 4), "ms": round(1000 * spent / len(data), 1)}
+
+
+def compare(weights: Path, parts: dict[str, Sequence[Marked]], device: str) -> dict[str, dict[str, dict[str, float]]]:
+    """``{"1": {part: scores}, "2": …}`` of both versions as Triton would serve them; ``held out`` is all parts."""
+    together = [one for data in parts.values() for one in data]
+    both = {"1": first(weights, device), "2": second(weights, device)}
+    names = both["1"].names
+    return {
+        version: {
+            name: scores(detector, data, names, detector.names)
+            for name, data in {**parts, "held out": together}.items()
+        }
+        for version, detector in both.items()
+    }
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def describe(weights: Path, told: dict[str, Any]) -> Path:
+    """Write ``faster-rcnn.json``, whole or not at all; files of weights that it no longer names go."""
+    path = weights / DESCRIPTION
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(told, indent=1) + "\n")
+    partial.replace(path)
+    for file in weights.glob(f"{NAME}-*.pt"):
+        if file.name != told["file"]:
+            file.unlink(missing_ok=True)
+    return path
+
+
+def better(measured: dict[str, dict[str, dict[str, float]]]) -> int:
+    """The version that should serve: 2 only where it finds more of what is held out."""
+    return 2 if measured["2"]["held out"]["ap50"] > measured["1"]["held out"]["ap50"] else 1
+
+
+def ap50_of(net: torch.nn.Module, data: Sequence[Marked], size: int, names: Sequence[str], device: str) -> float:
+    """AP50 of a network that is being trained, on squares of its own size."""
+    network = code(2, "network")
+    labels = network.labels(network.LITE0, list(names))
+    named = np.array([bool(label) for label in labels])
+
+    @torch.inference_mode()
+    def look(squares: np.ndarray) -> list[Any]:
+        pixels = torch.from_numpy(squares).to(device).permute(0, 3, 1, 2).float() / 255
+        found = net(list(pixels))
+        return [
+            network.as_objects({key: each.cpu() for key, each in one.items()}, squares.shape[1], named) for one in found
+        ]
+
+    net.eval()
+    return scores(look, data, names, labels)["ap50"]
