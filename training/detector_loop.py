@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.detector_boxes import Marked, view
+from training.detector_boxes import Marked
+from training.detector_views import view
 
 #: Blocks of the trunk that stay as they are: edges and textures are the same everywhere.
 FROZEN = 5

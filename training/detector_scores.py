@@ -17,12 +17,11 @@ import torch
 
 from infra.detector_version import DESCRIPTION
 from infra.models_environment import SITE_PACKAGES
-from streams.images.decode import decode_now
 from streams.images.fitting import letterbox
 from streams.settings import PROJECT
 from streams.stores.protocols import Detection
 from tests.quality.average_precision import average_precision
-from training.detector_boxes import Looks, Marked
+from training.detector_boxes import Looks, Marked, pixels_of
 
 MODEL = PROJECT / "model_repo" / "detector"
 NAME = Path(DESCRIPTION).stem
@@ -70,7 +69,7 @@ def scores(detector: Looks, data: Sequence[Marked], names: Sequence[str], labels
     size, found, spent = served_size(), [], 0.0
     for start in range(0, len(data), AT_ONCE):
         some = data[start : start + AT_ONCE]
-        squares, frames = letterbox([decode_now(one.picture.read_bytes()) for one in some], size, size)
+        squares, frames = letterbox([pixels_of(one.picture) for one in some], size, size)
         began = time.perf_counter()
         objects = detector(squares)
         spent += time.perf_counter() - began
