@@ -21,7 +21,7 @@ _JOINTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """How much a word says; chosen on the validation half of ``tests/quality/test_two_step.py``."""
+    """How much a word says: by judgement, before anything was measured (``tests/quality/test_two_step.py``)."""
 
     #: By field, in the order of :class:`operators.annotations.words.Field`.
     fields: tuple[float, ...] = (1.0, 0.5, 0.4, 0.4, 1.0)

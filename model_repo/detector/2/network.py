@@ -169,10 +169,10 @@ class Detector:
 
     def __init__(self, weights: Path, name: str, device: str) -> None:
         told = describe(weights, name)
-        self.names = labels(told["architecture"], (weights / "coco.names").read_text().split("\n")[:80])
-        self._named = np.array([bool(label) for label in self.names])
         net = build(told["architecture"], told["size"])
         load(net, weights / told["file"])
+        self.names = labels(told["architecture"], (weights / "coco.names").read_text().split("\n")[:80])
+        self._named = np.array([bool(label) for label in self.names])
         self.net = net.eval().requires_grad_(False).to(device)
         self.device = device
         self.half = device == "cpu" and fast_bf16()
