@@ -154,7 +154,8 @@ def main() -> None:
         parts = {name: [one for one in marked if part(one.picture.name) == name] for name in ("train", *HELD_OUT)}
         if empty := [name for name, data in parts.items() if not data]:
             raise ValueError(f"too few photos in {given.boxes}: none for {' and '.join(empty)}")
-        if missing := [name for name in ("yolov4-tiny.weights", "coco.names") if not (weights / name).exists()]:
+        needed = ("yolov4-tiny.weights", "yolov4-tiny.cfg", "coco.names", "efficientnet-lite0.pth")
+        if missing := [name for name in needed if not (weights / name).exists()]:
             raise ValueError(f"{weights / missing[0]} is missing: `pinstream up --install-only`")
         told = published(given.published, given.file, weights) if given.published else train(given, parts, weights)
     except KeyboardInterrupt:
