@@ -45,14 +45,20 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def begin(plan: Plan, data: list[Marked], weights: Path) -> Learning:
+    """A training before its first step; the same seed gives the same network."""
+    torch.manual_seed(plan.seed)
+    return Learning(code(2, "network").lite0(plan.size, weights / "efficientnet-lite0.pth"), data, plan, device())
+
+
 def train(given: argparse.Namespace, parts: dict[str, list[Marked]], weights: Path) -> dict[str, Any] | None:
     """The description of trained weights; None where time was up first."""
-    network, data = code(2, "network"), parts["train"]
+    data = parts["train"]
     teacher = first(weights, device())
     for folder in given.photos:
         data = data + taught(folder, teacher, detector_scores.served_size(), given.most, say)
     plan = Plan(given.steps, given.batch, given.size, given.seed, len(data))
-    learning = Learning(network.lite0(given.size, weights / "efficientnet-lite0.pth"), data, plan, device())
+    learning = begin(plan, data, weights)
     checkpoint = given.checkpoints / "checkpoint.pt"
     if given.fresh:
         checkpoint.unlink(missing_ok=True)
@@ -76,7 +82,7 @@ def train(given: argparse.Namespace, parts: dict[str, list[Marked]], weights: Pa
     file = weights / f"{NAME}-{digest(partial)[:12]}.pt"
     partial.replace(file)
     trained = {"steps": plan.steps, "batch": plan.batch, "seed": plan.seed, "photos": plan.photos}
-    return {"architecture": network.LITE0, "file": file.name, "size": plan.size, "trained": trained}
+    return {"architecture": code(2, "network").LITE0, "file": file.name, "size": plan.size, "trained": trained}
 
 
 def published(name: str, file: Path | None, weights: Path) -> dict[str, Any]:

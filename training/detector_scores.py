@@ -64,9 +64,9 @@ def second(weights: Path, device: str) -> Looks:
     return code(2, "network").Detector(weights, NAME, device)
 
 
-def scores(detector: Looks, data: Sequence[Marked], names: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
-    """AP50 on people's boxes, and milliseconds a photo. ``labels`` are the detector's, ``names`` those of the boxes."""
-    size, found, spent = served_size(), [], 0.0
+def look(detector: Looks, data: Sequence[Marked], labels: Sequence[str]) -> tuple[list[list[Detection]], float]:
+    """What a detector finds in each photo as fractions of it, and the seconds that its network took."""
+    size, found, spent = served_size(), list[list[Detection]](), 0.0
     for start in range(0, len(data), AT_ONCE):
         some = data[start : start + AT_ONCE]
         squares, frames = letterbox([pixels_of(one.picture) for one in some], size, size)
@@ -76,25 +76,36 @@ def scores(detector: Looks, data: Sequence[Marked], names: Sequence[str], labels
         for frame, (boxes, confidences, classes) in zip(frames, objects, strict=True):
             rows = zip(boxes.tolist(), confidences.tolist(), classes.tolist(), strict=True)
             found.append([Detection(labels[kind], score, frame.to_image(box)) for box, score, kind in rows])
+    return found, spent
+
+
+def ap50(found: Sequence[Sequence[Detection]], data: Sequence[Marked], names: Sequence[str]) -> float:
+    """AP50 of what was found on people's boxes, whose classes have these ``names``."""
     marked = [
         [(names[kind], tuple(box)) for box, kind in zip(one.boxes.tolist(), one.classes.tolist(), strict=True)]
         for one in data
     ]
-    return {"ap50": round(average_precision(found, marked, OVERLAP), 4), "ms": round(1000 * spent / len(data), 1)}
+    return round(average_precision(found, marked, OVERLAP), 4)
 
 
-def compare(weights: Path, parts: dict[str, Sequence[Marked]], device: str) -> dict[str, dict[str, dict[str, float]]]:
-    """``{"1": {part: scores}, "2": …}`` of both versions as Triton would serve them; ``held out`` is all parts."""
-    together = [one for data in parts.values() for one in data]
-    both = {"1": first(weights, device), "2": second(weights, device)}
-    names = both["1"].names
-    return {
-        version: {
-            name: scores(detector, data, names, detector.names)
-            for name, data in {**parts, "held out": together}.items()
+def compare(weights: Path, parts: dict[str, list[Marked]], device: str) -> dict[str, dict[str, dict[str, float]]]:
+    """``{"1": {part: {"ap50": …, "ms": …}}, "2": …}`` of both versions as Triton would serve them.
+
+    ``ms`` is milliseconds of the network a photo. The part ``held out`` is all the others together.
+    """
+    outcome: dict[str, dict[str, dict[str, float]]] = {}
+    names: Sequence[str] = ()
+    for version, opened in (("1", first), ("2", second)):
+        detector = opened(weights, device)
+        names = names or detector.names
+        looked = {name: look(detector, data, detector.names) for name, data in parts.items()}
+        looked["held out"] = [one for found, _ in looked.values() for one in found], sum(s for _, s in looked.values())
+        data = {**parts, "held out": [one for some in parts.values() for one in some]}
+        outcome[version] = {
+            name: {"ap50": ap50(found, data[name], names), "ms": round(1000 * spent / len(found), 1)}
+            for name, (found, spent) in looked.items()
         }
-        for version, detector in both.items()
-    }
+    return outcome
 
 
 def digest(file: Path) -> str:
@@ -127,7 +138,7 @@ def ap50_of(net: torch.nn.Module, data: Sequence[Marked], size: int, names: Sequ
     named = np.array([bool(label) for label in labels])
 
     @torch.inference_mode()
-    def look(squares: np.ndarray) -> list[Any]:
+    def detector(squares: np.ndarray) -> list[Any]:
         pixels = torch.from_numpy(squares).to(device).permute(0, 3, 1, 2).float() / 255
         found = net(list(pixels))
         return [
@@ -135,4 +146,4 @@ def ap50_of(net: torch.nn.Module, data: Sequence[Marked], size: int, names: Sequ
         ]
 
     net.eval()
-    return scores(look, data, names, labels)["ap50"]
+    return ap50(look(detector, data, labels)[0], data, names)

@@ -28,14 +28,15 @@ TAUGHT = 12
 AGAIN = """
 import json, sys, torch, numpy as np
 from pathlib import Path
+from training.detector import begin
 from training.detector_boxes import part, read
-from training.detector_loop import Learning, Plan, learn
-from training.detector_scores import code, second
+from training.detector_loop import Plan, learn
+from training.detector_scores import second
 torch.set_num_threads(1)
 boxes, weights, folder = map(Path, sys.argv[1:4])
 plan = Plan(**json.loads(sys.argv[4]))
 data = [one for one in read(boxes) if part(one.picture.name) == "train"]
-learning = Learning(code(2, "network").lite0(plan.size, weights / "efficientnet-lite0.pth"), data, plan, "cpu")
+learning = begin(plan, data, weights)
 learn(learning, folder / "again.pt", 100, lambda *_: None)
 served = second(weights, "cpu")
 same = all(torch.equal(value, learning.net.state_dict()[name]) for name, value in served.net.state_dict().items())
