@@ -81,24 +81,25 @@ def install(settings: Settings, say: Say) -> None:
 
 
 def prepare(settings: Settings, say: Say) -> None:
-    """The repository of this home: links to ``model_repo/``, and of the detector the one version that is to serve."""
+    """A repository of this home, links and its choice, where another detector is to serve than ``model_repo/`` says."""
     choice = detector_version.chosen(settings)
     if choice.complaint:
         say(choice.complaint)
-    repository = _repository(settings)
-    shutil.rmtree(repository, ignore_errors=True)
-    repository.mkdir(parents=True)
+    own = _own(settings)
+    shutil.rmtree(own, ignore_errors=True)
+    config = MODELS / "detector" / "config.pbtxt"
+    if not config.exists() or detector_version.lets_serve(config.read_text()) == str(choice.version):
+        return
     for name in models():
         if name != "detector":
-            (repository / name).symlink_to(MODELS / name)
+            own.mkdir(parents=True, exist_ok=True)
+            (own / name).symlink_to(MODELS / name)
             continue
-        (repository / name).mkdir()
+        (own / name).mkdir(parents=True)
         for entry in (MODELS / name).iterdir():
-            if entry.name == "config.pbtxt":
-                config = detector_version.with_version(entry.read_text(), choice.version)
-                (repository / name / entry.name).write_text(config)
-            else:
-                (repository / name / entry.name).symlink_to(entry)
+            if entry != config:
+                (own / name / entry.name).symlink_to(entry)
+        (own / name / config.name).write_text(detector_version.with_version(config.read_text(), choice.version))
 
 
 def tidy(settings: Settings) -> None:
@@ -114,7 +115,7 @@ def models() -> list[str]:
 
 def expected(settings: Settings, model: str) -> str:
     """The version of a model that Triton should serve: the one that its configuration names, or else the newest."""
-    own = _repository(settings) / model / "config.pbtxt"
+    own = _own(settings) / model / "config.pbtxt"
     config = own if settings.triton == EMBEDDED and own.exists() else MODELS / model / "config.pbtxt"
     versions = (int(folder.name) for folder in (MODELS / model).iterdir() if folder.name.isdigit())
     return detector_version.lets_serve(config.read_text()) or str(max(versions, default=0))
@@ -135,6 +136,12 @@ def _complaint(http: str) -> str:
 
 
 def _repository(settings: Settings) -> Path:
+    own = _own(settings)
+    return own if own.exists() else MODELS
+
+
+def _own(settings: Settings) -> Path:
+    """Where :func:`prepare` writes this home's repository, when it needs one."""
     return settings.home / "data" / "triton" / "models"
 
 

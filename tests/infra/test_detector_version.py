@@ -102,6 +102,9 @@ def test_a_start_writes_the_choice_and_leaves_the_repository_alone(settings: Set
         assert (repository / "detector" / "2" / "model.py").exists() and (repository / "encoder").is_symlink()
         assert triton.expected(settings, "detector") == "2" and triton.expected(settings, "encoder") == "2"
     assert (triton.MODELS / "detector" / "config.pbtxt").read_text() == CONFIG
+    triton.prepare(replace(settings, detector="1"), lambda _: None)
+    assert triton._repository(settings) == triton.MODELS, "nothing else than the repository says"
+    assert triton.expected(settings, "detector") == "1"
     assert triton.expected(replace(settings, triton="triton:8001"), "detector") == "1"
 
 
