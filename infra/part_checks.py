@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra import supervisor, topics
-from infra.finding import Finding, good, wrong
+from infra import detector_version, supervisor, topics
+from infra.finding import Finding, good, note, wrong
 from infra.migrate import SQL
-from infra.triton import models, newest
+from infra.triton import expected, models
 from streams.settings import EMBEDDED, Settings
 from streams.stores.clickhouse import ClickHouseError, open_event_store
 from streams.stores.protocols import StoreUnavailable
@@ -86,7 +86,7 @@ async def milvus(settings: Settings) -> Finding:
 
 
 async def triton(settings: Settings) -> Finding:
-    """Triton answers and serves every model of ``model_repo/`` in its newest version."""
+    """Triton answers and serves every model of the repository in the version that it should."""
     from tritonclient import grpc as triton_grpc
     from tritonclient.utils import InferenceServerException
 
@@ -108,14 +108,16 @@ def _serving(settings: Settings, version: str, ready: Iterable[tuple[str, str]])
     if idle := [model for model in models(settings) if model not in served]:
         return wrong("triton", f"Triton {version} does not serve {', '.join(idle)}.", _see_log(settings, "triton"))
     old = [
-        f"{model} {', '.join(sorted(served[model]))} where model_repo has {newest(settings, model)}"
+        f"{model} {', '.join(sorted(served[model]))} where model_repo has {expected(settings, model)}"
         for model in models(settings)
-        if newest(settings, model) not in served[model]
+        if expected(settings, model) not in served[model]
     ]
     if old:
         fix = "pinstream down && pinstream up" if settings.triton == EMBEDDED else "deploy model_repo to it again"
         return wrong("triton", f"Triton {version} serves {'; '.join(old)}.", fix)
-    names = ", ".join(f"{model} {newest(settings, model)}" for model in models(settings))
+    if settings.triton == EMBEDDED and (complaint := detector_version.chosen(settings).complaint):
+        return note("triton", f"{complaint}.", "then pinstream down && pinstream up")
+    names = ", ".join(f"{model} {expected(settings, model)}" for model in models(settings))
     return good("triton", f"Triton {version} serves {names}.")
 
 

@@ -1,4 +1,4 @@
-"""Triton: the real ``tritonserver`` of the nvidia-pytriton wheel, serving the folders of ``settings.model_repository``.
+"""Triton: the real ``tritonserver`` of the nvidia-pytriton wheel, serving the folders of ``model_repo/``.
 
 The wheel's Python backend runs each model in a process of its own, with the libraries of ``.venv-models``.
 A model that is broken is left out and the others serve; ``pinstream up`` says which, and why.
@@ -14,10 +14,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from infra import weights
+from infra import detector_version, weights
 from infra.models_environment import ENVIRONMENT, PYTHON, SITE_PACKAGES
 from infra.part import Part, Say
-from streams.settings import Settings
+from streams.settings import EMBEDDED, Settings
 
 SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
 #: Where its Python backend keeps what it exchanges with the models' processes.
@@ -30,7 +30,7 @@ def part(settings: Settings) -> Part:
     http = f"http://{settings.host}:{names['triton_http']}"
     command = [
         str(SERVER / "bin" / "tritonserver"),
-        f"--model-repository={settings.model_repository}",
+        f"--model-repository={_repository(settings)}",
         f"--backend-directory={_backends(settings)}",
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in models(settings)),
@@ -79,6 +79,28 @@ def install(settings: Settings, say: Say) -> None:
     stub.chmod(0o755)
 
 
+def prepare(settings: Settings, say: Say) -> None:
+    """A repository of this home, links and its choice, where another detector is to serve than ``model_repo/`` says."""
+    choice = detector_version.chosen(settings)
+    if choice.complaint:
+        say(choice.complaint)
+    own = settings.linked_models
+    shutil.rmtree(own, ignore_errors=True)
+    config = settings.model_repository / "detector" / "config.pbtxt"
+    if not config.exists() or detector_version.lets_serve(config.read_text()) == str(choice.version):
+        return
+    for name in models(settings):
+        if name != "detector":
+            own.mkdir(parents=True, exist_ok=True)
+            (own / name).symlink_to(settings.model_repository / name)
+            continue
+        (own / name).mkdir(parents=True)
+        for entry in (settings.model_repository / name).iterdir():
+            if entry != config:
+                (own / name / entry.name).symlink_to(entry)
+        (own / name / config.name).write_text(detector_version.with_version(config.read_text(), choice.version))
+
+
 def tidy(settings: Settings) -> None:
     """Take away the shared memory that a killed server left: a few MB for each of its models."""
     for region in SHARED_MEMORY.glob(f"{_shared_memory(settings)}*"):
@@ -90,11 +112,13 @@ def models(settings: Settings) -> list[str]:
     return sorted(config.parent.name for config in settings.model_repository.glob("*/config.pbtxt"))
 
 
-def newest(settings: Settings, model: str) -> str:
-    """The newest version of a model in the repository, which is the one that Triton serves after a start."""
-    folders = (settings.model_repository / model).iterdir()
-    versions = (int(folder.name) for folder in folders if folder.name.isdigit())
-    return str(max(versions, default=0))
+def expected(settings: Settings, model: str) -> str:
+    """The version of a model that Triton should serve: the one that its configuration names, or else the newest."""
+    own = settings.linked_models / model / "config.pbtxt"
+    folder = settings.model_repository / model
+    config = own if settings.triton == EMBEDDED and own.exists() else folder / "config.pbtxt"
+    versions = (int(each.name) for each in folder.iterdir() if each.name.isdigit())
+    return detector_version.lets_serve(config.read_text()) or str(max(versions, default=0))
 
 
 def _complaint(settings: Settings, http: str) -> str:
@@ -109,6 +133,11 @@ def _complaint(settings: Settings, http: str) -> str:
     reasons = {model["name"]: model.get("reason", "") for model in index if model["name"] not in serving}
     failed = [name for name in models(settings) if name not in serving]
     return "; ".join(f"{name} does not serve: {reasons.get(name) or 'it is not loaded'}" for name in failed)
+
+
+def _repository(settings: Settings) -> Path:
+    own = settings.linked_models
+    return own if own.exists() else settings.model_repository
 
 
 def _backends(settings: Settings) -> Path:

@@ -53,6 +53,9 @@ class Settings:
     triton: str = EMBEDDED
     #: The folders that Triton serves, one a model; ``pinstream models deploy`` puts new ones there.
     model_repository: Path = PROJECT / "model_repo"
+    #: Which detector the embedded Triton serves after its next start: ``1`` (YOLOv4-tiny), ``2`` (Faster R-CNN), or
+    #: ``auto``: 2 where it was trained and measured to be better on the same photos. See ``docs/models.md``.
+    detector: str = "auto"
 
     #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
     waiting_rows: int = 600_000
@@ -71,12 +74,20 @@ class Settings:
     #: Pins whose picture has a higher score than this for not being safe for work (0 … 1) are shown to nobody; 1 lets
     #: all through. See ``docs/safety.md``.
     unsafe_above: float = 0.8
+    #: The detector looks at pictures whose pin's text makes something that it knows as likely as this, 0 … 1; at 0 at
+    #: every one. ``docs/detection.md`` says what that spares and what it loses.
+    two_step: float = 0.0
 
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
     image_folders: str = "examples"
     #: Hosts on a private network that images may come from, ``host`` or ``host:port``, comma-separated.
     image_hosts: str = ""
+
+    @property
+    def linked_models(self) -> Path:
+        """Links to ``model_repository``: what the embedded Triton serves where this home chose another detector."""
+        return self.home / "data" / "triton" / "models"
 
     @classmethod
     def load(cls, environ: dict[str, str] | None = None) -> Settings:

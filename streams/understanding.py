@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, compress
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.accepted import AcceptedPin
+from operators.annotations.words import Text, pin_text
 from operators.identity import combined_id
 from operators.rejection import Reason
 from operators.vision.fingerprint import Fingerprints, fingerprint
+from operators.vision.two_step import worth_a_look
 from operators.vision.windows import windows
 from streams import pin_safety
 from streams.engine import Engine
@@ -59,14 +61,21 @@ class Understanding:
     #: How likely it is not safe for work, 0 … 1; None where the model could not be asked.
     unsafe: float | None = None
     rejected: ImageRejected | None = None
+    #: Whether the detector was asked, which the pin's text may have spared it (``operators/vision/two_step.py``).
+    detected: bool = True
 
 
 async def understand(
-    models: Models, pins: Sequence[AcceptedPin], images: Sequence[Pixels | ImageRejected | None], side: int = 0
+    models: Models,
+    pins: Sequence[AcceptedPin],
+    images: Sequence[Pixels | ImageRejected | None],
+    side: int = 0,
+    likelihood: float = 0.0,
 ) -> list[Understanding]:
     """Detect and encode; the outcome of each pin, in order. ``images`` is as ``load_images`` gives it.
 
-    Where something was detected, the picture is also cut into ``side`` × ``side`` windows (:data:`MOST_SIDE`).
+    Where something was detected, the picture is also cut into ``side`` × ``side`` windows (:data:`MOST_SIDE`). The
+    detector looks where the pin's text makes something that it knows as likely as ``likelihood``; 0 is everywhere.
 
     Raises:
         StoreUnavailable: a model is gone; the same call may be repeated.
@@ -77,7 +86,7 @@ async def understand(
     ]
     there = [(at, image) for at, image in enumerate(images) if isinstance(image, np.ndarray)]
     groups = [there[start : start + GROUP] for start in range(0, len(there), GROUP)]
-    looking = asyncio.gather(*(_look(models, pins, group, side) for group in groups))
+    looking = asyncio.gather(*(_look(models, pins, group, side, likelihood) for group in groups))
     pictures = [image for _, image in there]
     seeing = asyncio.gather(looking, asyncio.to_thread(_fingerprints, pictures))
     (looked, prints), scores = await pin_safety.beside(seeing, models, pictures)
@@ -91,12 +100,14 @@ def _fingerprints(images: Sequence[Pixels]) -> list[Fingerprints]:
 
 
 async def _look(
-    models: Models, pins: Sequence[AcceptedPin], group: list[tuple[int, Pixels]], side: int
+    models: Models, pins: Sequence[AcceptedPin], group: list[tuple[int, Pixels]], side: int, likelihood: float
 ) -> list[Understanding]:
     images = [image for _, image in group]
+    asked = [worth_a_look(_text(pins[at]), likelihood) for at, _ in group]
+    answers = iter(await models.detect(list(compress(images, asked))))
     detections = [
-        [detection for detection in found if detection.confidence >= LEAST_CONFIDENCE][:MOST_OBJECTS]
-        for found in await models.detect(images)
+        [each for each in next(answers) if each.confidence >= LEAST_CONFIDENCE][:MOST_OBJECTS] if wanted else []
+        for wanted in asked
     ]
     # Nothing detected: a product alone, or a pattern; its parts are no scene.
     grids = [windows(min(side, MOST_SIDE), [one.box for one in found]) if found else {} for found in detections]
@@ -107,7 +118,8 @@ async def _look(
     vectors = await models.encode([*images, *crops])
     of_crops = iter(vectors[len(images) :])
     outcomes: list[Understanding] = []
-    for (at, _), whole, found, grid in zip(group, vectors[: len(images)], detections, grids, strict=True):
+    wholes = vectors[: len(images)]
+    for (at, _), whole, found, grid, wanted in zip(group, wholes, detections, grids, asked, strict=True):
         pin = pins[at]
         objects = [
             SeenObject(combined_id("object", pin.pin, index), detection, next(of_crops))
@@ -122,8 +134,12 @@ async def _look(
             outcomes.append(Understanding(pin, rejected=refused))
         else:
             seen, cut = ([one for one in some if not np.isnan(one.vector).any()] for some in (objects, parts))
-            outcomes.append(Understanding(pin, whole, seen, cut))
+            outcomes.append(Understanding(pin, whole, seen, cut, detected=wanted))
     return outcomes
+
+
+def _text(pin: AcceptedPin) -> Text:
+    return pin_text(pin.title, pin.description, pin.link, pin.board_name)
 
 
 async def record(engine: Engine, understandings: Sequence[Understanding], encoder: str, safety: str = "") -> None:

@@ -3,7 +3,7 @@ FROM python:3.11.13-slim-bookworm AS weights
 WORKDIR /app
 RUN pip install --no-cache-dir uv==0.9.7
 COPY streams/__init__.py streams/settings.py streams/
-COPY infra/__init__.py infra/part.py infra/triton.py infra/weights.py infra/
+COPY infra/__init__.py infra/models_environment.py infra/part.py infra/weights.py infra/
 RUN PINSTREAM_HOME=/home/pinstream python -c \
     "from infra.weights import install; from streams.settings import Settings; install(Settings.load(), print)"
 

@@ -86,7 +86,8 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
 
         async def look() -> list[Understanding]:
             with metrics.store("triton", "understand"):
-                return await understand(engine.models, pins, images, engine.settings.object_windows)
+                settings = engine.settings
+                return await understand(engine.models, pins, images, settings.object_windows, settings.two_step)
 
         understood = await persist("understanding pins", look, metrics)
     with metrics.batch_step(topic, "stores"):
@@ -162,7 +163,7 @@ def _message(one: Understanding, said: Sequence[Annotation], versions: dict[str,
         annotations=[each.phrase for each in said],
         confidences=[each.confidence for each in said],
         encoder=versions["encoder"],
-        detector=versions["detector"],
+        detector=versions["detector"] if one.detected else "",
         unsafe=one.unsafe,
         safety="" if one.unsafe is None else versions.get("safety", ""),
         time=now,

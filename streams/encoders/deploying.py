@@ -15,7 +15,7 @@ from streams.stores.protocols import StoreUnavailable
 from streams.stores.triton import ENCODER, TritonModels
 from streams.stores.triton_repository import NotLoaded, Repository
 
-CONFIGURATION = "config.pbtxt"
+CONFIGURATION, DETECTOR = "config.pbtxt", "detector"
 #: In a folder that a deployment put into the repository: it may be taken away again.
 DEPLOYED = ".deployed"
 
@@ -44,7 +44,15 @@ async def deploy(settings: Settings, repository: Repository, target: str) -> Dep
     before = await repository.ready()
     if _is_encoder(name):
         _check_encoder(name, source, before)
+    if name == DETECTOR and before.get(name):
+        raise DeployRefused(
+            f"version {before[name]} of the detector serves, and another is chosen at a start alone: "
+            "PINSTREAM_DETECTOR=1 or 2, then pinstream down and pinstream up (docs/models.md)"
+        )
     made = _copied(source, there) if source != there else []
+    if settings.linked_models.is_dir() and not (settings.linked_models / name).exists():
+        (settings.linked_models / name).symlink_to(there)
+        made.append(settings.linked_models / name)
     if not made and before.get(name) == _newest(there):
         return Deployed(name, before[name], before[name])  # to load it anew would only shake what serves
     try:
@@ -53,7 +61,7 @@ async def deploy(settings: Settings, repository: Repository, target: str) -> Dep
             await _try_out(settings, name, version)
     except (NotLoaded, DeployRefused, StoreUnavailable) as error:
         for path in made:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if name not in before and not isinstance(error, StoreUnavailable):
             await repository.unload(name)
         if isinstance(error, StoreUnavailable):
@@ -70,6 +78,7 @@ def was_deployed(settings: Settings, name: str) -> bool:
 
 def take_away(settings: Settings, name: str) -> None:
     """Take a folder out of the repository."""
+    (settings.linked_models / name).unlink(missing_ok=True)
     shutil.rmtree(settings.model_repository / name)
 
 

@@ -232,6 +232,26 @@ async def test_windows_are_found_beside_objects_and_go_with_their_pin(engine: En
 
 
 @pytest.mark.real
+async def test_a_text_spares_the_detector_where_that_is_asked_for(engine: Engine, said: Any) -> None:
+    engine.settings = replace(engine.settings, two_step=0.5)
+    titles = {730_001: "ADUM Rug, high pile", 730_002: "A man in trousers", 730_003: ""}
+    pins = [accepted(pin, 1, inline(PERSON), title=title) for pin, title in titles.items()]
+    assert await vision.handle(engine, batch(*pins)) == []
+    messages = {message["pin"]: message for message in map(json.loads, said("pin.understood", 3))}
+    assert {pin: message["detector"] for pin, message in messages.items()} == {
+        730_001: "",
+        730_002: "1",
+        730_003: "1",
+    }
+    assert messages[730_001]["objects"] == []
+    assert not await engine.events.query("SELECT object FROM objects WHERE pin = 730001", {})
+    for pin in (730_002, 730_003):
+        assert "person" in [found["label"] for found in messages[pin]["objects"]]
+    # The whole picture has its vector whether or not the detector looked.
+    assert await held(engine, "pins", *titles) == set(titles)
+
+
+@pytest.mark.real
 async def test_bad_pins_are_set_aside_and_their_neighbours_are_understood(engine: Engine, said: Any) -> None:
     photo = (PHOTOS / OTHER_PERSON).read_bytes()
     pins = [

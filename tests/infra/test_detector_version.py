@@ -1,0 +1,174 @@
+"""Which detector Triton is started with: one version, the better one, and never one that cannot serve."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra import supervisor, triton
+from infra.detector_version import DESCRIPTION, chosen, lets_serve, with_version
+from infra.models_environment import ENVIRONMENT
+from streams.cli.running import link_installed
+from streams.images.decode import decode_now
+from streams.settings import PROJECT, Settings
+from streams.stores.protocols import Detection
+from streams.stores.triton import TritonModels
+from tests.conftest import free_base
+
+MODELS = Settings.load({}).model_repository
+CONFIG = (MODELS / "detector" / "config.pbtxt").read_text()
+PHOTO = PROJECT / "examples" / "sample" / "photos" / "302-pants.jpg"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "weights").mkdir()
+    return replace(Settings.load({}), home=tmp_path)
+
+
+def put(settings: Settings, content: bytes = b"weights", **told: object) -> Path:
+    """Weights and what ``training.detector`` says of them."""
+    file = settings.home / "weights" / "faster-rcnn-0.pt"
+    file.write_bytes(content)
+    description = {"file": file.name, "sha256": hashlib.sha256(content).hexdigest(), "serve": 2, **told}
+    (settings.home / "weights" / DESCRIPTION).write_text(json.dumps(description))
+    return file
+
+
+def test_without_weights_the_first_serves_and_nothing_is_said(settings: Settings) -> None:
+    assert chosen(settings) == (1, "")
+
+
+def test_what_was_measured_to_be_better_serves(settings: Settings) -> None:
+    put(settings)
+    assert chosen(settings) == (2, "")
+    put(settings, serve=1)
+    assert chosen(settings) == (1, "")
+
+
+def test_a_person_may_decide_otherwise(settings: Settings) -> None:
+    put(settings)
+    assert chosen(replace(settings, detector="1")) == (1, "")
+    put(settings, serve=1)
+    assert chosen(replace(settings, detector="2")) == (2, "")
+
+
+@pytest.mark.parametrize("asked", ["auto", "2"])
+def test_what_cannot_serve_is_named_and_the_first_serves(settings: Settings, asked: str) -> None:
+    settings = replace(settings, detector=asked)
+    file = put(settings)
+    file.write_bytes(b"weight")
+    version, complaint = chosen(settings)
+    assert version == 1 and "damaged" in complaint and file.name in complaint and "train again" in complaint
+    file.unlink()
+    version, complaint = chosen(settings)
+    assert version == 1 and "missing" in complaint and file.name in complaint
+    for text in ("", "[]", "{}", '{"file": 1', '{"file": "../../etc"}'):
+        (settings.home / "weights" / DESCRIPTION).write_text(text)
+        version, complaint = chosen(settings)
+        assert version == 1 and DESCRIPTION in complaint
+
+
+def test_asked_for_but_never_trained_is_said(settings: Settings) -> None:
+    version, complaint = chosen(replace(settings, detector="2"))
+    assert version == 1 and "training.detector" in complaint
+
+
+def test_a_setting_that_means_nothing_is_said(settings: Settings) -> None:
+    version, complaint = chosen(replace(settings, detector="yolo"))
+    assert version == 1 and "PINSTREAM_DETECTOR" in complaint
+
+
+def test_the_configuration_names_one_version(settings: Settings) -> None:
+    assert lets_serve(CONFIG) == "1", "a Triton of one's own serves version 1"
+    second = with_version(CONFIG, 2)
+    assert lets_serve(second) == "2" and with_version(second, 1) == CONFIG
+    assert lets_serve('name: "encoder"\n') is None
+    assert lets_serve(with_version('name: "encoder"\n', 3)) == "3"
+
+
+def test_a_start_writes_the_choice_and_leaves_the_repository_alone(settings: Settings) -> None:
+    put(settings)
+    for _ in range(2):  # as every start does
+        triton.prepare(settings, lambda _: None)
+        repository = triton._repository(settings)
+        assert sorted(each.name for each in repository.iterdir()) == triton.models(settings)
+        assert lets_serve((repository / "detector" / "config.pbtxt").read_text()) == "2"
+        assert (repository / "detector" / "2" / "model.py").exists() and (repository / "encoder").is_symlink()
+        assert triton.expected(settings, "detector") == "2" and triton.expected(settings, "encoder") == "2"
+    assert (MODELS / "detector" / "config.pbtxt").read_text() == CONFIG
+    triton.prepare(replace(settings, detector="1"), lambda _: None)
+    assert triton._repository(settings) == MODELS, "nothing else than the repository says"
+    assert triton.expected(settings, "detector") == "1"
+    assert triton.expected(replace(settings, triton="triton:8001"), "detector") == "1"
+
+
+#: An untrained network, exported as training does it: its scores are all alike, and its boxes are somewhere.
+EXPORT = """
+import sys, torch
+from pathlib import Path
+from training.detector_loop import write
+from training.detector_scores import code, describe, digest
+weights, network = Path(sys.argv[1]), code(2, "network")
+torch.manual_seed(0)
+file = weights / "faster-rcnn-0.pt"
+write(network.lite0(160).state_dict(), file)
+describe(weights, {"architecture": network.LITE0, "file": file.name, "size": 160, "sha256": digest(file), "serve": 2})
+"""
+
+
+@pytest.mark.real
+@pytest.mark.timeout(900)  # two starts of Triton, of which each takes a minute on a busy machine
+def test_triton_serves_the_second_and_the_first_when_that_is_damaged(tmp_path: Path) -> None:
+    installed = Settings.load()
+    supervisor.install(installed, ["triton"], lambda _: None)
+    settings = replace(Settings.load({}), home=tmp_path / "home", port_base=free_base())
+    weights = settings.home / "weights"
+    weights.mkdir(parents=True)
+    for file in (installed.home / "weights").iterdir():
+        if not file.name.startswith("faster-rcnn"):
+            (weights / file.name).symlink_to(file)
+    link_installed(installed.home, settings.home)
+    exported = subprocess.run(
+        [ENVIRONMENT / "bin" / "python", "-c", EXPORT, weights], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert exported.returncode == 0, exported.stderr
+    names = (weights / "coco.names").read_text().split("\n")[:80]
+
+    version, found = served(settings, [])
+    assert version == "2" and len(found) == 100
+    assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
+    assert {one.label for one in found} <= set(names)
+    for one in found:
+        left, top, right, bottom = one.box
+        assert 0 <= left <= right <= 1 and 0 <= top <= bottom <= 1
+
+    said: list[str] = []
+    with (weights / "faster-rcnn-0.pt").open("r+b") as file:
+        file.truncate(1000)
+    version, found = served(settings, said)
+    assert version == "1" and found[0].label == "person"
+    assert any("faster-rcnn-0.pt is damaged" in line for line in said)
+
+
+def served(settings: Settings, said: list[str]) -> tuple[str, list[Detection]]:
+    """The detector's version and what it finds on a photo with a person, by a Triton that is started for it."""
+
+    async def ask() -> tuple[str, list[Detection]]:
+        models = TritonModels(settings)
+        try:
+            return (await models.versions())["detector"], (await models.detect([decode_now(PHOTO.read_bytes())]))[0]
+        finally:
+            await models.close()
+
+    try:
+        supervisor.up(settings, said.append, ["triton"])
+        return asyncio.run(ask())
+    finally:
+        supervisor.down(settings, lambda _: None, ["triton"])
