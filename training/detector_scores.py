@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.quality.average_precision import average_precision
 
+from bench.quality.average_precision import average_precision
 from infra.detector_version import DESCRIPTION
 from infra.models_environment import SITE_PACKAGES
 from streams.images.fitting import letterbox
