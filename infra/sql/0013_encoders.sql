@@ -1,4 +1,4 @@
--- Encoders, by the model that Triton serves: what the workers follow (streams/encoders.py). `version` is what its vectors
+-- Encoders, by the model that Triton serves: what the workers follow (streams/encoders/). `version` is what its vectors
 -- are called in pin_vectors, `state` is filling, ready, serving, retired, dropping or dropped. Without a row the model
 -- `encoder` serves. Read with FINAL.
 CREATE TABLE IF NOT EXISTS encoders
