@@ -34,7 +34,7 @@ from streams.traffic.lines import Line
 from streams.traffic.replay import Account, replay
 from streams.traffic.sample import titles
 from streams.traffic.watch import Watch
-from streams.understanding import Understanding, _record_vectors, understand
+from streams.understanding import Understanding, record_vectors, understand
 
 PHOTOS = sorted((PROJECT / "examples" / "sample" / "photos").glob("*.jpg"))
 #: Length of the noise that makes a neighbour of a real vector: cosines of about .9 with it.
@@ -116,7 +116,7 @@ async def _write(settings: Settings, pins: int, photos: int) -> None:
         draw = np.random.default_rng(0)
         for start in range(1, pins + 1, CHUNK):
             some = range(start, min(start + CHUNK, pins + 1))
-            await _record_vectors(vectors, [_like(seen[(pin - 1) % len(seen)], pin, draw) for pin in some])
+            await record_vectors(vectors, [_like(seen[(pin - 1) % len(seen)], pin, draw) for pin in some])
     finally:
         await models.close()
         await vectors.close()

@@ -20,13 +20,16 @@ import torch
 
 
 class _Tensor:
-    """What Triton's Python backend hands to a model and takes from it."""
+    """What Triton's Python backend hands to a model, a request with one input being that input, and takes from it."""
 
     def __init__(self, name: str, values: np.ndarray) -> None:
         self.name, self.values = name, values
 
     def as_numpy(self) -> np.ndarray:
         return self.values
+
+    def requested_output_names(self) -> list[str]:
+        return []  # by name none, so what a model gives of itself
 
 
 def _model(folder: Path, config: dict[str, Any], kind: str) -> Any:

@@ -31,7 +31,7 @@ from tritonclient.grpc import model_config_pb2
 from infra import supervisor
 from infra.models_environment import ENVIRONMENT
 from infra.process import remembered
-from infra.triton import MODELS, newest
+from infra.triton import expected
 from operators.accepted import AcceptedPin
 from streams.cli.running import EngineFailed, home_of_its_own, link_installed
 from streams.cli.tables import table
@@ -56,12 +56,13 @@ class Config(NamedTuple):
     told: dict[str, Any]
 
     @classmethod
-    def of(cls, name: str) -> Config:
-        """The newest version of a model in the model repository."""
-        read: Any = text_format.Parse((MODELS / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    def of(cls, settings: Settings, name: str) -> Config:
+        """The version of a model that Triton should serve."""
+        folder = settings.model_repository / name
+        read: Any = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
         told = json_format.MessageToDict(read, preserving_proto_field_name=True)
         first = read.input[0]
-        return cls(MODELS / name / newest(name), read.max_batch_size, first.name, tuple(first.dims), told)
+        return cls(folder / expected(settings, name), read.max_batch_size, first.name, tuple(first.dims), told)
 
 
 class Turn(NamedTuple):
@@ -154,7 +155,7 @@ async def compared(
     settings: Settings, name: str, seconds: float, turns: int, batches: Sequence[int] = ()
 ) -> dict[str, Any]:
     """The loop's best batch first (of ``batches``, or of those usual for the device), then turns of both."""
-    config = Config.of(name)
+    config = Config.of(settings, name)
     loop = Loop(settings, config)
     client = triton.InferenceServerClient(settings.triton_grpc, channel_args=CHANNEL)
     running = remembered(settings, "triton")

@@ -27,7 +27,7 @@ async def test_triton_and_the_plain_loop_both_serve_the_model(triton: Settings, 
     found = await compared(triton, name, 0.1, 1, (1, 2))
     assert found["Triton images/s"] > 0 and found["torch images/s"] > 0 and found["best batch"] in (1, 2)
     assert found["CPU ms"] > 0 and found["torch CPU ms"] > 0
-    assert found["batch"] == Config.of(name).most and "thread" in found["on"]
+    assert found["batch"] == Config.of(triton, name).most and "thread" in found["on"]
 
 
 def test_a_photo_taken_anew_is_no_near_duplicate() -> None:

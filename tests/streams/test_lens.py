@@ -156,7 +156,7 @@ async def test_without_the_detector_the_photo_is_one_object(engine: Engine):
 async def test_without_the_safety_model_the_answer_says_so(engine: Engine, how: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("streams.lens_query.GRACE_SECONDS", 0.05)
     engine.models.gone = {how}  # type: ignore[attr-defined]
-    recall = Recall(engine.models)
+    recall = Recall()
     found = await asked(engine, picture(RED, GREEN), recall=recall)
     assert "safety" in found.degraded and found.unsafe is None and found.hits
     assert (engine.models.judging.opened > 0) == (how == "slow safety"), "what is slow is not waited for again"
@@ -185,7 +185,7 @@ async def test_without_the_encoder_only_what_was_seen_before_is_answered(engine:
 
 
 async def test_a_picture_that_was_sent_before_is_not_decoded_again(engine: Engine, monkeypatch: pytest.MonkeyPatch):
-    recall, content = Recall(engine.models), BytesIO()
+    recall, content = Recall(), BytesIO()
     Image.fromarray(picture(RED, GREEN)).save(content, "PNG")
     first = await look(engine, recall, content.getvalue(), WHOLE, 0, 10)
     assert not first.remembered and {"decode", "detect", "encode", "colours"} <= set(first.milliseconds)
