@@ -25,7 +25,7 @@ from infra.migrate import migrate
 from streams.settings import PROJECT, Settings
 from streams.stores.clickhouse import open_event_store
 from tests.integration.running import Worker
-from tests.lanes import LANE, in_lane
+from tests.lanes import ALONE, LANE, in_lane
 
 #: Below the range from which the kernel takes ports for outgoing connections. Second workers are 1,000 above. Lanes
 #: choose at the same time, so each has its own.
@@ -40,7 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what another lane runs (``tests/lanes.py``)."""
     mine: dict[bool, list[pytest.Item]] = {True: [], False: []}
     for item in items:
-        mine[in_lane(LANE, item.fixturenames)].append(item)  # type: ignore[attr-defined]
+        alone = item.get_closest_marker(ALONE) is not None
+        mine[in_lane(LANE, item.fixturenames, alone=alone)].append(item)  # type: ignore[attr-defined]
     config.hook.pytest_deselected(items=mine[False])
     items[:] = mine[True]
 

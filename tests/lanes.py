@@ -3,8 +3,8 @@
 Most tests wait for a part more than they compute: one after the other they keep less than one of two cores busy. Those
 that use the session's parts go one after the other in the lane ``shared``; those that have nothing, or parts of their
 own, in the lane ``apart``, which gives way to the other (it is niced). Which is which follows from a test's fixtures.
-Each lane takes time from the other, and parts have time limits: where a few tests fail, those run once more, alone, and
-are named.
+What needs the machine for itself is marked ``alone`` and runs after both. Each lane takes time from the other, and
+parts have time limits: where a few tests fail in them, those run once more, alone, too, and are named.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pytest
 #: The lane of this session; empty when it runs every test.
 LANE = os.environ.get("PINSTREAM_TEST_LANE", "")
 LANES = ("shared", "apart")
-#: What failed alone, too; and where each lane's pytest notes what failed.
+#: The mark of what runs after both, and where each lane's pytest notes what failed.
 ALONE = "alone"
 CACHE = Path(".pytest_cache")
 #: More than so many failures are no matter of a busy machine.
@@ -37,9 +37,9 @@ NICE = 5
 STOP_SECONDS = 60
 
 
-def in_lane(lane: str, fixtures: Collection[str]) -> bool:
+def in_lane(lane: str, fixtures: Collection[str], *, alone: bool = False) -> bool:
     """Does a test with these fixtures run in this lane?"""
-    return not lane or (lane == "apart") == PARTS.isdisjoint(fixtures)
+    return not lane or (not alone and (lane == "apart") == PARTS.isdisjoint(fixtures))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,13 +48,12 @@ def main(arguments: Sequence[str]) -> int:
     for lane in LANES:
         _noted(lane).unlink(missing_ok=True)
     statuses = _run(dict.fromkeys(LANES, arguments))
+    statuses |= _run({ALONE: [*arguments, "-m", ALONE]})
     again = sorted(test for lane in LANES if statuses[lane] == pytest.ExitCode.TESTS_FAILED for test in failed(lane))
     if 0 < len(again) <= MOST_AGAIN:
         print("failed beside the other lane, once more alone: " + " ".join(again), flush=True)
         alone = _run({ALONE: again})[ALONE]
-        statuses = {
-            lane: alone if status == pytest.ExitCode.TESTS_FAILED else status for lane, status in statuses.items()
-        }
+        statuses |= {lane: alone for lane in LANES if statuses[lane] == pytest.ExitCode.TESTS_FAILED}
     print(f"{time.monotonic() - began:.0f} s; exit status: {statuses}")
     # One lane may have nothing to do where only some tests were asked for, both may not.
     passed = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
