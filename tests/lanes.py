@@ -49,11 +49,12 @@ def main(arguments: Sequence[str]) -> int:
         _noted(lane).unlink(missing_ok=True)
     statuses = _run(dict.fromkeys(LANES, arguments))
     statuses |= _run({ALONE: [*arguments, "-m", ALONE]})
-    again = sorted(test for lane in LANES if statuses[lane] == pytest.ExitCode.TESTS_FAILED for test in failed(lane))
+    noted = {lane: failed(lane) for lane in LANES if statuses[lane] == pytest.ExitCode.TESTS_FAILED}
+    again = sorted(test for tests in noted.values() for test in tests)
     if 0 < len(again) <= MOST_AGAIN:
         print("failed beside the other lane, once more alone: " + " ".join(again), flush=True)
         alone = _run({ALONE: again})[ALONE]
-        statuses |= {lane: alone for lane in LANES if statuses[lane] == pytest.ExitCode.TESTS_FAILED}
+        statuses |= {lane: alone for lane, tests in noted.items() if tests}
     print(f"{time.monotonic() - began:.0f} s; exit status: {statuses}")
     # One lane may have nothing to do where only some tests were asked for, both may not.
     passed = {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}

@@ -29,8 +29,9 @@ def test_one_lane_runs_it(fixtures: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_the_exit_status_tells_of_all(
-    shared: str, apart: str, alone: str, status: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+    shared: str, apart: str, alone: str, status: int,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:  # fmt: skip
     """5 is pytest's for: nothing to run here. Below 0 is a signal."""
 
     def ended(lane: str, _arguments: object) -> subprocess.Popen[str]:
@@ -40,7 +41,7 @@ def test_the_exit_status_tells_of_all(
         return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(lanes, "_start", ended)
-    monkeypatch.setattr(lanes, "failed", lambda _: [])
+    monkeypatch.setattr(lanes, "CACHE", tmp_path)
     assert main([]) == status
     assert {"shared | here", "apart  | here", "alone  | here"} <= {*capfd.readouterr().out.splitlines()}
 
@@ -66,3 +67,18 @@ def test_what_failed_runs_once_more_alone(
     both, marked = [("shared", ["-q"]), ("apart", ["-q"])], (lanes.ALONE, ["-q", "-m", lanes.ALONE])
     assert asked == [*both, marked, (lanes.ALONE, ["tests/test_shared.py::test_it"])]
     assert "once more alone: tests/test_shared.py::test_it" in capfd.readouterr().out
+
+
+def test_a_failure_that_nobody_noted_stays_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What ``shared`` failed of is not known, and of ``apart`` all passes alone."""
+
+    def ended(lane: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
+        if lane == "apart":
+            (tmp_path / lane / "v" / "cache").mkdir(parents=True)
+            (tmp_path / lane / "v" / "cache" / "lastfailed").write_text('{"tests/test_it.py::test_it": true}')
+        code = "5" if "-m" in arguments else "0" if lane == lanes.ALONE else "1"
+        return subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"], stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(lanes, "_start", ended)
+    monkeypatch.setattr(lanes, "CACHE", tmp_path)
+    assert main([]) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,10 @@ from streams.lens_photo import WHOLE
 from streams.lens_recall import Recall
 from streams.opening import close_engine
 from streams.related import related
-from streams.settings import Settings
+from streams.settings import EMBEDDED
 from streams.stores.protocols import Detection, StoreUnavailable
 from streams.understanding import SeenObject, Understanding, record, record_vectors
+from tests.clickhouse_process import EmbeddedServer
 from tests.streams.serving import make_engine, nowhere, pin, remember
 
 #: A pin of each colour; the second two are nearly the first two.
@@ -134,13 +135,20 @@ async def test_related_pins_are_of_the_encoder_that_they_began_with(engine: Engi
         assert found.pins[0].pin == 3 and found.pins[0].sources["visual"] > 0.99
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A ClickHouse for these tests alone: the session's worker would fill an index that it is told of."""
+    started = EmbeddedServer(tmp_path_factory.mktemp("encoders") / "clickhouse")
+    started.start()
+    yield started
+    started.kill()
+
+
 @pytest.fixture
-async def stored(clickhouse: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+async def stored(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     """As ``engine`` before anything moved, with tables."""
-    settings = replace(
-        nowhere(tmp_path, milvus="lite"), clickhouse=clickhouse.clickhouse, port_base=clickhouse.port_base
-    )
-    made = make_engine(settings)
+    monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
+    made = make_engine(replace(nowhere(tmp_path, milvus="lite"), clickhouse=EMBEDDED))
     await migrate(made.events)
     for table in ("encoders", "encoder_fills", "encoder_misses", "pin_vectors", "objects", "pins"):
         await made.events.command(f"TRUNCATE TABLE {table}")
