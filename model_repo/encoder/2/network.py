@@ -34,7 +34,7 @@ def fold(block: nn.Module, convolution: str, normalisation: str) -> None:
 
 #: So many images go through a CPU together: what they leave between layers fits its cache. Sixteen took half as long
 #: again for each (``python -m bench triton``).
-CPU_BATCH = 4
+CPU_BATCH = 2
 
 
 class Trunk:
