@@ -15,6 +15,7 @@ from infra import supervisor, triton
 from infra.detector_version import DESCRIPTION, chosen, lets_serve, with_version
 from infra.models_environment import ENVIRONMENT
 from streams.cli.running import link_installed
+from streams.encoders.deploying import DeployRefused, deploy
 from streams.images.decode import decode_now
 from streams.settings import PROJECT, Settings
 from streams.stores.protocols import Detection
@@ -172,3 +173,12 @@ def served(settings: Settings, said: list[str]) -> tuple[str, list[Detection]]:
         return asyncio.run(ask())
     finally:
         supervisor.down(settings, lambda _: None, ["triton"])
+
+
+async def test_a_detector_is_not_deployed_beside_the_one_that_serves(settings: Settings) -> None:
+    class Serving:
+        async def ready(self) -> dict[str, str]:
+            return {"detector": "1"}
+
+    with pytest.raises(DeployRefused, match="PINSTREAM_DETECTOR"):
+        await deploy(settings, Serving(), "detector")  # type: ignore[arg-type]
