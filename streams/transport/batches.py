@@ -51,15 +51,22 @@ class LetGo(Exception):
 class Delivery:
     """The value of a batch message: the records, and whether their agent is done with them."""
 
-    __slots__ = ("is_done", "records")
+    __slots__ = ("is_done", "last", "records")
 
     def __init__(self, records: Chunk) -> None:
         self.records = records
+        #: The last offset.
+        self.last = records.source.last
         self.is_done = False
 
     def done(self) -> None:
-        """Everything that the batch led to is stored and sent: its offsets may be committed."""
-        self.is_done = True
+        """Everything that the batch led to is stored and sent: its offsets may be committed.
+
+        Its records are let go of here: until the next commit there may be a hundred batches.
+        """
+        if not self.is_done:
+            self.is_done = True
+            del self.records
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -170,7 +177,7 @@ class BatchConsumer(driver.Consumer):
         False when records before it did not come: they are fetched again, and this batch after them.
         """
         tp, delivery = message.tp, cast(Delivery, message.value)
-        position, last = delivery.records.position, delivery.records.source.last
+        position, last = delivery.records.position, delivery.last
         if position > self._next.get(tp, position) and await self._go_back(tp, position):
             return False
         if last >= self._next.get(tp, 0):
@@ -228,7 +235,7 @@ class BatchConsumer(driver.Consumer):
         self._acked_index[tp].clear()
         begun, offset = self._begun.get(tp), None
         while begun and begun[0].is_done:
-            offset = begun.popleft().records.source.last + 1
+            offset = begun.popleft().last + 1
         return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

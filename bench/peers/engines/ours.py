@@ -15,12 +15,15 @@ from bench.peers.answer import Question, Watch, answer
 from bench.peers.engines.ours_decode import TYPES, Counting
 from bench.peers.engines.ours_table import Tables
 from operators.batch import Records, Source
+from streams.memory import give_back
 from streams.transport.batches import BatchTransport, batches_of, deliveries
 
 #: The consumer's thread and the agent's share one core; else each may have its own.
 ONE_CORE = "one worker, one core"
 MOST_RECORDS = 20_000
 FETCH_BYTES = 2 << 20
+#: Batches that may wait for the agent: the counting is slower than the reading, and what waits is memory.
+WAITING = 10
 
 
 def warm_up() -> None:
@@ -35,6 +38,7 @@ def warm_up() -> None:
 def main() -> None:
     question = Question.asked()
     logging.disable(logging.WARNING)
+    give_back()
     asyncio.run(run(question))
 
 
@@ -79,7 +83,7 @@ async def run(question: Question) -> None:
     async def read(stream: Any) -> None:
         await deliveries(stream, handle, failed)
 
-    app.agent(batches_of(app, question.topic, waiting=40), name="count")(read)
+    app.agent(batches_of(app, question.topic, waiting=WAITING), name="count")(read)
     await app.start()
     await done.wait()
     tables = counting.tables
