@@ -9,17 +9,18 @@ the head is trained on them in a minute on a CPU. ``training.encoder_report`` me
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import os
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from training import encoder_tasks
 from training.encoder_head import Classifier, Labelled, train
@@ -42,32 +43,41 @@ def classifier() -> Classifier:
     return Classifier(state["_fc.weight"], state["_fc.bias"])
 
 
+def taught_trunk(version: int) -> Path | None:
+    """What ``training/encoder_trunk.py`` made of the version's trunk; None where it is the registry's."""
+    path = MODEL / str(version) / "trunk.npz"
+    return path if path.exists() else None
+
+
 def labelled(task: Task, views: np.ndarray) -> Labelled:
-    """The part of a task that teaches; its labels are numbered in the order of their names."""
+    """The part of a task that teaches."""
     rows = np.flatnonzero(~task.test)
-    names = sorted({task.labels[row] for row in rows})
-    labels = torch.tensor([names.index(task.labels[row]) for row in rows])
-    return Labelled(torch.from_numpy(views[TAUGHT, rows]), labels)
+    return Labelled(torch.from_numpy(views[TAUGHT, rows]), numbered(task))
+
+
+def numbered(task: Task) -> Tensor:
+    """The labels of the part that teaches, as numbers in the order of their names."""
+    taught = [label for label, held in zip(task.labels, task.test.tolist(), strict=True) if not held]
+    names = sorted(set(taught))
+    return torch.tensor([names.index(label) for label in taught])
 
 
 def views_of(tasks: Sequence[Task], version: int, cache: Path) -> list[np.ndarray]:
     """The features of each task's pictures, ``(views, n, features)``; tasks with the same pictures share them."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    trunk = network(version).Trunk(weights_folder(), TRUNK, device)
+    trunk = network(version).Trunk(weights_folder(), TRUNK, device, taught := taught_trunk(version))
     pictures = sorted({picture for task in tasks for picture in task.pictures})
     row = {picture: at for at, picture in enumerate(pictures)}
-    views = features(pictures, trunk, cache)
+    views = features(pictures, trunk, cache / hashlib.sha256(taught.read_bytes()).hexdigest()[:20] if taught else cache)
     return [views[:, [row[picture] for picture in task.pictures]] for task in tasks]
 
 
-def write(head: nn.Module, version: int) -> Path:
-    """``head.npz`` beside the version's code, in halves; the same weights give the same bytes."""
-    path = MODEL / str(version) / "head.npz"
-    weights = {"matrix": head.linear.weight, "bias": head.linear.bias}
+def write_halves(weights: Mapping[str, Tensor], path: Path) -> Path:
+    """An npz file of half precision; the same weights give the same bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, values in weights.items():
             packed = io.BytesIO()
-            np.save(packed, values.detach().numpy().astype(np.float16))
+            np.save(packed, values.detach().cpu().numpy().astype(np.float16))
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), packed.getvalue(), zipfile.ZIP_DEFLATED)
     return path
 
@@ -101,7 +111,8 @@ def main() -> None:
     tasks = given_tasks(given)
     tasks.append(encoder_tasks.exact(tasks))
     teaching = [labelled(*each) for each in zip(tasks, views_of(tasks, given.version, given.cache), strict=True)]
-    path = write(train(network(given.version), teaching, classifier(), given.seed), given.version)
+    head = train(network(given.version), teaching, classifier(), given.seed).linear
+    path = write_halves({"matrix": head.weight, "bias": head.bias}, MODEL / str(given.version) / "head.npz")
     counts = {task.name: int((~task.test).sum()) for task in tasks}
     print(json.dumps({"weights": str(path.relative_to(PROJECT)), "bytes": path.stat().st_size, "pictures": counts}))
 

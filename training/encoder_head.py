@@ -59,16 +59,23 @@ class Proxies(nn.Module):
         return functional.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
 
 
-def train(network: Any, tasks: Sequence[Labelled], classifier: Classifier, seed: int, steps: int = STEPS) -> nn.Module:
-    """A trained ``network.Head``. It starts as the directions that the trunk's classifier tells apart best."""
-    torch.manual_seed(seed)
+def started(network: Any, classifier: Classifier, middle: Tensor) -> nn.Module:
+    """An untrained ``network.Head``: the directions that the classifier tells apart best, around the features' mean."""
     head = network.Head(classifier.weight.shape[1], WIDTH)
     centred = classifier.weight - classifier.weight.mean(0)
     start = torch.linalg.svd(centred, full_matrices=False)[2][:WIDTH]
     with torch.no_grad():
-        mean = functional.layer_norm(tasks[0].features[0].float(), start.shape[1:]).mean(0)
         head.linear.weight.copy_(start)
-        head.linear.bias.copy_(-start @ mean)
+        head.linear.bias.copy_(-start @ middle)
+    return head
+
+
+def train(network: Any, tasks: Sequence[Labelled], classifier: Classifier, seed: int, steps: int = STEPS) -> nn.Module:
+    """A trained ``network.Head``, from where :func:`started` begins."""
+    torch.manual_seed(seed)
+    first = tasks[0].features[0].float()
+    head = started(network, classifier, functional.layer_norm(first, first.shape[1:]).mean(0))
+    start = head.linear.weight.detach().clone()
     proxies = nn.ModuleList(Proxies(int(task.labels.max()) + 1, WIDTH) for task in tasks)
     general = nn.Parameter(functional.normalize(classifier.weight @ start.T, dim=1))
     length = nn.Parameter(torch.tensor(1 / SIGMA))
@@ -82,7 +89,7 @@ def train(network: Any, tasks: Sequence[Labelled], classifier: Classifier, seed:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / WARM) * 0.5 * (1 + math.cos(math.pi * step / steps))
     )
-    draws = [_Draws(task.labels) for task in tasks]
+    draws = [Draws(task.labels) for task in tasks]
     for _ in range(steps):
         loss = torch.zeros(())
         for task, own, draw in zip(tasks, proxies, draws, strict=True):
@@ -100,7 +107,7 @@ def train(network: Any, tasks: Sequence[Labelled], classifier: Classifier, seed:
     return head.eval().requires_grad_(False)
 
 
-class _Draws:
+class Draws:
     """Rows of a task: a label first, each as likely as the others, then one of its pictures."""
 
     def __init__(self, labels: Tensor) -> None:

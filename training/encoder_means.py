@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.encoder import TRUNK, given_tasks, weights_folder
+from training.encoder import TRUNK, given_tasks, taught_trunk, weights_folder
 from training.encoder_tasks import Task
 from training.encoder_views import MODEL, PROJECT, network, served
 
@@ -33,7 +33,7 @@ def taught(tasks: Sequence[Task]) -> list[Path]:
 def means(pictures: Sequence[Path], version: int) -> np.ndarray:
     """``(width,)`` float32: the mean of each dimension over the pictures, by the version's own layers."""
     net = network(version)
-    trunk = net.Trunk(weights_folder(), TRUNK, "cuda" if torch.cuda.is_available() else "cpu")
+    trunk = net.Trunk(weights_folder(), TRUNK, "cuda" if torch.cuda.is_available() else "cpu", taught_trunk(version))
     head = net.Head.load(MODEL / str(version) / "head.npz")
     total = np.zeros(0)
     for start in range(0, len(pictures), AT_ONCE):

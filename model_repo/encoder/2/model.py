@@ -25,9 +25,12 @@ class TritonPythonModel:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # the other half is the detector's
         device = f"cuda:{args['model_instance_device_id']}" if args["model_instance_kind"] == "GPU" else "cpu"
         name = config["parameters"]["weights"]["string_value"]
-        self.trunk = Trunk(Path(os.environ["PINSTREAM_WEIGHTS"]), name, device)
-        self.head = Head.load(Path(__file__).parent / "head.npz").to(device)
-        self.means = np.load(Path(__file__).parent / "means.npy")
+        folder = Path(__file__).parent
+        taught = folder / "trunk.npz"  # only where the trunk was taught, too
+        weights = Path(os.environ["PINSTREAM_WEIGHTS"])
+        self.trunk = Trunk(weights, name, device, taught if taught.exists() else None)
+        self.head = Head.load(folder / "head.npz").to(device)
+        self.means = np.load(folder / "means.npy")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """All requests that waited together go through the network at once."""

@@ -32,15 +32,16 @@ def fold(block: nn.Module, convolution: str, normalisation: str) -> None:
     setattr(block, normalisation, nn.Identity())
 
 
-#: So many images go through a CPU together: what they leave between layers fits its cache. Sixteen took half as long
-#: again for each (``python -m bench triton``).
-CPU_BATCH = 2
+#: So many images go through a CPU together: what they leave between layers fits its cache. Two took a sixth longer,
+#: four nearly twice as long for each (``python -m bench triton``).
+CPU_BATCH = 1
 
 
 class Trunk:
     """The network up to its mean-pooled features, on one device."""
 
-    def __init__(self, weights: Path, name: str, device: str) -> None:
+    def __init__(self, weights: Path, name: str, device: str, taught: Path | None = None) -> None:
+        """``taught``: weights that take the place of the registry's (``training/encoder_trunk.py``)."""
         net = EfficientNet.from_name(name)
         net.load_state_dict(torch.load(weights / f"{name}.pth", weights_only=True), strict=True)
         net = net.eval().requires_grad_(False)
@@ -51,6 +52,10 @@ class Trunk:
                 fold(block, "_expand_conv", "_bn0")
             fold(block, "_depthwise_conv", "_bn1")
             fold(block, "_project_conv", "_bn2")
+        if taught is not None:
+            with np.load(taught) as stored:
+                changed = {key: torch.from_numpy(stored[key].astype(np.float32)) for key in stored.files}
+            net.load_state_dict(net.state_dict() | changed, strict=True)
         self.dtype = torch.bfloat16 if device == "cpu" and fast_bf16() else torch.float32
         self.net = net.requires_grad_(False).to(device, self.dtype, memory_format=torch.channels_last)
         self.device = device
