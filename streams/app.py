@@ -19,7 +19,7 @@ from mode import Service
 
 from operators.batch import Records
 from operators.events import ENGAGEMENT_TOPICS
-from streams import opening
+from streams import opening, pin_judging
 from streams.agents import catalogue, crops, engagement, feeds, pinners, vision
 from streams.api.server import ApiServer
 from streams.encoders.filling import IDLE, Filler, lead
@@ -29,6 +29,7 @@ from streams.instance import hold_name
 from streams.ladder import Ladder
 from streams.memory import collect_seldom, give_back
 from streams.persist import persist
+from streams.pin_judging import Judging
 from streams.resuming import resume
 from streams.settings import Settings
 from streams.tail import Tail, catch_up
@@ -309,6 +310,21 @@ class Encoders(Service):
         while not self.should_stop:
             leads = TP("pins.accepted", 0) in app.consumer.assignment()
             await self.sleep(await lead(filler) if leads else IDLE)
+
+
+@app.service
+class Scores(Service):
+    """One worker of the group judges pins that the safety model could not be asked about."""
+
+    @Service.task
+    async def _judge(self) -> None:
+        judging = Judging(app.engine)
+        while not self.should_stop:
+            if TP("pins.accepted", 0) in app.consumer.assignment():
+                await self.sleep(await pin_judging.lead(judging))
+            else:
+                judging.stand_down()
+                await self.sleep(IDLE)
 
 
 @app.service

@@ -90,6 +90,9 @@ class Metrics:
         self._unscored = counter(
             "pinstream_pins_unscored", "Understood pins that the safety model did not judge, so no filter knows them."
         )
+        self._unjudged = gauge(
+            "pinstream_pins_to_judge", "Understood pins without a safety score that are judged in the background."
+        )
         self._objects = counter("pinstream_objects", "Objects found in understood pins.")
         self._store_errors = counter("pinstream_store_errors", "Calls that an outside part failed.", ["part"])
         self._store_seconds = histogram(
@@ -179,6 +182,10 @@ class Metrics:
         self._pins.inc(pins)
         self._objects.inc(objects)
         self._unscored.inc(unscored)
+
+    def unjudged(self, pins: int) -> None:
+        """Pins that wait for the safety model, as the worker that leads knows it."""
+        self._unjudged.set(pins)
 
     def store_error(self, part: str) -> None:
         """A call to an outside part failed and will be tried again or done without."""

@@ -88,6 +88,7 @@ async def close_engine(engine: Engine) -> None:
     """Flush what was sent, and leave every part."""
     await engine.slate_writer.finish()
     await engine.outputs.close()
-    for part in (engine.models, engine.vectors, engine.events):
+    of_encoders = engine.encoders.parts() if engine.encoders else [engine.models, engine.vectors]
+    for part in (*of_encoders, engine.events):
         with suppress(StoreUnavailable, asyncio.TimeoutError):
             await part.close()

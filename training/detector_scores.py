@@ -64,6 +64,10 @@ def second(weights: Path, device: str) -> Looks:
     return code(2, "network").Detector(weights, NAME, device)
 
 
+#: Version → what it is, and how it is opened.
+VERSIONS = {"1": ("YOLOv4-tiny", first), "2": ("Faster R-CNN", second)}
+
+
 def look(detector: Looks, data: Sequence[Marked], labels: Sequence[str]) -> tuple[list[list[Detection]], float]:
     """What a detector finds in each photo as fractions of it, and the seconds that its network took."""
     size, found, spent = served_size(), list[list[Detection]](), 0.0
@@ -93,19 +97,19 @@ def compare(weights: Path, parts: dict[str, list[Marked]], device: str) -> dict[
 
     ``ms`` is milliseconds of the network a photo. The part ``held out`` is all the others together.
     """
-    outcome: dict[str, dict[str, dict[str, float]]] = {}
-    names: Sequence[str] = ()
-    for version, opened in (("1", first), ("2", second)):
-        detector = opened(weights, device)
-        names = names or detector.names
-        looked = {name: look(detector, data, detector.names) for name, data in parts.items()}
-        looked["held out"] = [one for found, _ in looked.values() for one in found], sum(s for _, s in looked.values())
-        data = {**parts, "held out": [one for some in parts.values() for one in some]}
-        outcome[version] = {
-            name: {"ap50": ap50(found, data[name], names), "ms": round(1000 * spent / len(found), 1)}
-            for name, (found, spent) in looked.items()
-        }
-    return outcome
+    detectors = {version: opened(weights, device) for version, (_, opened) in VERSIONS.items()}
+    return {version: measure(detector, parts, detectors["1"].names) for version, detector in detectors.items()}
+
+
+def measure(detector: Any, parts: dict[str, list[Marked]], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """``{part: {"ap50": …, "ms": …}}`` of one detector, as :func:`compare`; people's classes have these ``names``."""
+    looked = {name: look(detector, data, detector.names) for name, data in parts.items()}
+    looked["held out"] = [one for found, _ in looked.values() for one in found], sum(s for _, s in looked.values())
+    data = {**parts, "held out": [one for some in parts.values() for one in some]}
+    return {
+        name: {"ap50": ap50(found, data[name], names), "ms": round(1000 * spent / len(found), 1)}
+        for name, (found, spent) in looked.items()
+    }
 
 
 def digest(file: Path) -> str:

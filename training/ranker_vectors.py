@@ -1,4 +1,4 @@
-"""Vectors of pins whose images are files, for the ranker's relevance features: asks the encoder that Triton serves.
+"""Vectors of pins whose images are files, for the ranker's relevance features: asks the encoder that answers are of.
 
 pinstream up
 python -m training.ranker_vectors PINS… --out vectors.npz
@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from operators.identity import stable_id
+from streams.encoders.following import parts_that_serve
 from streams.images.decode import decode
 from streams.settings import PROJECT, Settings
-from streams.stores.triton import TritonModels
 from streams.traffic.lines import decode_line, open_to_read
 
 #: Images in memory at once.
@@ -38,13 +38,12 @@ def images_of(paths: Sequence[str]) -> dict[int, Path]:
 
 
 async def vectors_of(images: dict[int, Path], settings: Settings) -> np.ndarray:
-    """``(n, d)`` L2-normalised. Raises StoreUnavailable without Triton."""
-    models, parts = TritonModels(settings), []
-    files = list(images.values())
-    for start in range(0, len(files), AT_ONCE):
-        pixels = [await decode(file.read_bytes()) for file in files[start : start + AT_ONCE]]
-        parts.append(await models.encode(pixels))
-    await models.close()
+    """``(n, d)`` L2-normalised. Raises StoreUnavailable without ClickHouse, which knows the encoder, or Triton."""
+    files, parts = list(images.values()), list[np.ndarray]()
+    async with parts_that_serve(settings) as (_, models, _):
+        for start in range(0, len(files), AT_ONCE):
+            pixels = [await decode(file.read_bytes()) for file in files[start : start + AT_ONCE]]
+            parts.append(await models.encode(pixels))
     return np.concatenate(parts)
 
 

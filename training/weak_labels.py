@@ -19,10 +19,7 @@ from typing import Any
 from operators.vision.weak_labels import CHOSEN, Voting
 from streams.encoders.following import parts_that_serve
 from streams.settings import Settings
-from streams.stores.clickhouse import open_event_store
-from streams.stores.milvus_bits import open_vector_store
 from streams.stores.protocols import StoreUnavailable
-from streams.stores.triton import TritonModels
 from streams.weak_labels import Stores, WeakLabel, cropped_pins, weak_labels
 
 #: Pins whose pictures are in memory at once.
@@ -63,18 +60,13 @@ def coco(labels: Sequence[WeakLabel]) -> dict[str, Any]:
 
 async def gather(settings: Settings, voting: Voting, margin: float, least: int) -> list[WeakLabel]:
     """Labels of all cropped pins, telling how far it is. Raises StoreUnavailable."""
-    events, models = open_event_store(settings), TritonModels(settings)
-    models, vectors = await parts_that_serve(events, models, open_vector_store(settings, models))
-    stores = Stores(settings, events, vectors, models)
     found: list[WeakLabel] = []
-    try:
+    async with parts_that_serve(settings) as (events, models, vectors):
+        stores = Stores(settings, events, vectors, models)
         pins = await cropped_pins(stores.events, least)
         for start in range(0, len(pins), CHUNK):
             found += await weak_labels(stores, pins[start : start + CHUNK], voting, margin)
             print(f"{min(start + CHUNK, len(pins)):,} of {len(pins):,} pins, {len(found):,} labels", file=sys.stderr)
-    finally:
-        for part in (stores.models, stores.vectors, stores.events):
-            await part.close()
     return found
 
 

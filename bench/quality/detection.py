@@ -1,18 +1,25 @@
-"""The detector that Triton serves, on photos with COCO's boxes: AP50."""
+"""Detectors on photos with COCO's boxes: AP50 of the one that Triton serves, and of both side by side.
+
+Both are measured by ``training/detector_report.py``, in the models' environment, on photos that neither learned from.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.quality.average_precision import Box, average_precision
 from bench.quality.figure import Figure, Given
+from infra.models_environment import ENVIRONMENT
 from streams.images.decode import decode_now
-from streams.settings import Settings
+from streams.settings import PROJECT, Settings
 from streams.stores.protocols import Detection
 from streams.stores.triton import TritonModels
 
@@ -59,11 +66,32 @@ async def looked(settings: Settings, folder: Path) -> Looked:
 
 
 def figures(given: Given) -> list[Figure]:
-    """AP50 of each half of the photos and of all."""
+    """AP50 of each half of the photos and of all as Triton serves, and of each detector on what is held out."""
     of = asyncio.run(looked(given.triton, given.folder("boxes")))
     first = [zlib.crc32(stem.encode()) % 2 == 0 for stem in of.photos]
     halves = {"validation": first, "test": [not each for each in first], "all": [True] * len(first)}
-    return [
-        Figure("detector", "AP50", split, (of.precision(photos),), f"{sum(photos)} photos")
+    served = [
+        Figure("detector", "AP50, as served", split, (of.precision(photos),), f"{sum(photos)} photos")
         for split, photos in halves.items()
+    ]
+    return served + both(given)
+
+
+def both(given: Given) -> list[Figure]:
+    """AP50 of each detector whose weights are there; the other is named. Raises CalledProcessError, MissingData."""
+    command = [str(ENVIRONMENT / "bin" / "python"), "-m", "training.detector_report"]
+    weights = {"PINSTREAM_WEIGHTS": str(given.triton.home / "weights")}
+    done = subprocess.run(
+        [*command, "--boxes", str(given.folder("boxes"))],
+        cwd=PROJECT, env=os.environ | weights, stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(done.stdout)
+    for version, why in report["missing"].items():
+        given.absent[f"detector {version}"] = why
+        given.say(f"detector {version}: skipped, {why}")
+    return [
+        Figure("detector", f"AP50, {version} ({report['networks'][version]})", split, (found["ap50"],), f"{n} photos")
+        for version, measured in report["measured"].items()
+        for split, found in measured.items()
+        for n in (report["photos"][split],)
     ]

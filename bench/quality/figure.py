@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +80,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Given:
-    """What a part is measured with: the real data, how many seeds, whether a part of the data will do, Triton."""
+    """What a part is measured with: the real data, how many seeds, whether a part of the data will do, Triton.
+
+    ``absent`` takes what a part can do without and is not there: its name, and why or what to do.
+    """
 
     data: Path
     seeds: int
     quick: bool
     triton: Settings
     say: Say
+    absent: dict[str, str] = field(default_factory=dict[str, str])
 
     def folder(self, name: str) -> Path:
         """A data set. Raises MissingData."""

@@ -49,6 +49,15 @@ def build() -> Dashboard:
                 Short,
                 {"{{part}}": rate("pinstream_store_errors_total", "part")},
             ),
+            lines(
+                "Pins without a safety score",
+                "Pins that nobody has judged, as the model did not answer: those that wait, and new ones per second.",
+                Short,
+                {
+                    "waiting": "sum(pinstream_pins_to_judge)",
+                    "new": "sum(rate(pinstream_pins_unscored_total[$__rate_interval]))",
+                },
+            ),
             lines("Waiting", "Rows and slates in memory.", Short, {"{{queue}}": "sum by (queue) (pinstream_waiting)"}),
             lines(
                 "Slates that could not be built",

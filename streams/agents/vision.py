@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,7 +20,9 @@ from operators.understood import UnderstoodObject, UnderstoodPin
 from streams.annotating import look_around
 from streams.commit import send_dead_letters
 from streams.encoders.again import look_beside
+from streams.encoders.following import IndexDropped, follow
 from streams.engine import Engine, as_it_serves
+from streams.images.fitting import Pixels
 from streams.images.load import load_images
 from streams.images.rejection import ImageRejected
 from streams.persist import persist
@@ -26,7 +30,9 @@ from streams.stores.protocols import StoreUnavailable
 from streams.tail import look_up
 from streams.understanding import Understanding, record, understand
 
-UNDERSTOOD = "pin.understood"
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+TOPIC, UNDERSTOOD = "pins.accepted", "pin.understood"
 #: Pins whose pictures are in memory at once.
 CHUNK = 32
 
@@ -73,28 +79,40 @@ async def handle(engine: Engine, records: Records) -> list[Reject]:
 
 async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understanding]:
     """Understand, record and announce some pins, each of which appears once."""
-    engine = as_it_serves(engine)
-    topic, metrics = "pins.accepted", engine.metrics
-    with metrics.batch_step(topic, "images"):
+    with engine.metrics.batch_step(TOPIC, "images"):
         images = await load_images(engine.settings, [None if pin.deleted else pin.image for pin in pins])
-    with metrics.batch_step(topic, "triton"):
+    while True:
+        try:
+            return await _look_at(as_it_serves(engine), pins, images)
+        except IndexDropped as gone:
+            # They waited for a part from before a cut-over until now.
+            log.info("%d pins are looked at by another encoder: %s", len(pins), gone)
+            await persist("reading which encoder serves", partial(follow, engine), engine.metrics)
+
+
+async def _look_at(
+    engine: Engine, pins: Sequence[AcceptedPin], images: Sequence[Pixels | ImageRejected | None]
+) -> list[Understanding]:
+    """As :func:`_see`, by one encoder. Raises IndexDropped, after which nothing of it is kept."""
+    metrics = engine.metrics
+    with metrics.batch_step(TOPIC, "triton"):
         # Asked for before the models are used, so that no vector carries a newer name than the model that made it.
         # Deletions alone need no model.
         versions = {"detector": "", "encoder": ""}
         if any(not (image is None or isinstance(image, ImageRejected)) for image in images):
-            versions = await persist("asking for the models", partial(_versions, engine), metrics)
+            versions = await persist("asking for the models", _while_kept(engine, partial(_versions, engine)), metrics)
 
         async def look() -> list[Understanding]:
             with metrics.store("triton", "understand"):
                 settings = engine.settings
                 return await understand(engine.models, pins, images, settings.object_windows, settings.two_step)
 
-        understood = await persist("understanding pins", look, metrics)
-    with metrics.batch_step(topic, "stores"):
+        understood = await persist("understanding pins", _while_kept(engine, look), metrics)
+    with metrics.batch_step(TOPIC, "stores"):
         recording = partial(record, engine, understood, versions["encoder"], versions.get("safety", ""))
-        await persist("recording pins", recording, metrics)
+        await persist("recording pins", _while_kept(engine, recording), metrics)
         await look_beside(engine, understood, images)
-    with metrics.batch_step(topic, "annotations"):
+    with metrics.batch_step(TOPIC, "annotations"):
         living = [one for one in understood if not one.pin.deleted]
         said = await persist("annotating pins", partial(look_around, engine, living), metrics)
     now = int(time.time() * 1000)
@@ -106,6 +124,20 @@ async def _see(engine: Engine, pins: Sequence[AcceptedPin]) -> list[Understandin
     seen = [one for one in understood if one.vector is not None]
     metrics.understood(len(seen), sum(len(one.objects) for one in seen), sum(one.unsafe is None for one in seen))
     return understood
+
+
+def _while_kept(engine: Engine, attempt: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    """What fails because the engine's encoder is dropped meanwhile raises IndexDropped, instead of being outlasted."""
+
+    async def attempted() -> T:
+        try:
+            return await attempt()
+        except StoreUnavailable:
+            if engine.encoders is not None:
+                await engine.encoders.require(engine.encoder)
+            raise
+
+    return attempted
 
 
 async def _versions(engine: Engine) -> dict[str, str]:

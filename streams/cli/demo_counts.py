@@ -16,7 +16,8 @@ _COUNTS = (
 
 @dataclass(frozen=True)
 class Counts:
-    """Raw engagement rows, pins with a vector and objects (ClickHouse); vectors of these and of windows (Milvus)."""
+    """Raw engagement rows, pins with a vector and objects (ClickHouse); vectors of these and of windows in
+    the index that serves (Milvus)."""
 
     events: int
     pins_understood: int
@@ -35,18 +36,12 @@ def events_counted(settings: Settings) -> int:
 
 
 async def _counts(settings: Settings) -> Counts:
-    from streams.stores.milvus_bits import open_vector_store  # Milvus's and Triton's clients take a second to load
-    from streams.stores.triton import TritonModels
+    from streams.encoders.following import parts_that_serve  # Milvus's and Triton's clients take a second to load
 
-    store, models = open_event_store(settings), TritonModels(settings)
-    vectors = open_vector_store(settings, models)
-    try:
+    async with parts_that_serve(settings) as (store, _, vectors):
         row = await store.query(_COUNTS)
         stored = await vectors.count("pins") + await vectors.count("objects")
         return Counts(int(row["events"][0]), int(row["pins"][0]), int(row["objects"][0]), stored)
-    finally:
-        for part in (store, vectors, models):
-            await part.close()
 
 
 async def _events_counted(settings: Settings) -> int:

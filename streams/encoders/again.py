@@ -19,7 +19,7 @@ import numpy as np
 from operators.accepted import AcceptedPin
 from operators.identity import combined_id
 from operators.vision.windows import windows
-from streams.encoders.following import Encoder, beside
+from streams.encoders.following import Encoder, IndexDropped, beside
 from streams.engine import Engine
 from streams.images.fitting import Pixels, crop
 from streams.images.load import load_images
@@ -61,13 +61,19 @@ async def look_beside(
     One that fails holds nobody up: what it misses is noted and made up for later. Asked after the pins were recorded,
     so that a pin is either seen here or found by whoever fills the index.
     """
-    for other in await persist("asking for other encoders", partial(beside, engine), engine.metrics):
+
+    async def others() -> list[Encoder]:
+        return await persist("asking for other encoders", partial(beside, engine), engine.metrics)
+
+    for other in await others():
         try:
             if other.rests_until > monotonic():
                 raise StoreUnavailable("triton", "it failed a moment ago")
             async with asyncio.timeout(PATIENCE):
                 await _bring(other, understandings, images)
-        except (StoreUnavailable, TimeoutError, ValueError) as error:
+        except (StoreUnavailable, TimeoutError, ValueError, IndexDropped) as error:
+            if other.standing.model not in {each.standing.model for each in await others()}:
+                continue  # its index is dropped since
             why = str(error) or f"it took more than {PATIENCE:g} s"
             log.warning("%d pins wait for %s: %s", len(understandings), other.standing.model, why)
             other.rests_until = max(other.rests_until, monotonic() + REST)

@@ -50,9 +50,11 @@ async def deploy(settings: Settings, repository: Repository, target: str) -> Dep
             "PINSTREAM_DETECTOR=1 or 2, then pinstream down and pinstream up (docs/models.md)"
         )
     made = _copied(source, there) if source != there else []
-    if settings.linked_models.is_dir() and not (settings.linked_models / name).exists():
-        (settings.linked_models / name).symlink_to(there)
-        made.append(settings.linked_models / name)
+    link = settings.linked_models / name
+    if settings.linked_models.is_dir() and not link.exists():
+        link.unlink(missing_ok=True)  # one whose folder a person took away leads nowhere
+        link.symlink_to(there)
+        made.append(link)
     if not made and before.get(name) == _newest(there):
         return Deployed(name, before[name], before[name])  # to load it anew would only shake what serves
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from streams.encoders.again import look_again, make_up
-from streams.encoders.following import Encoder
+from streams.encoders.following import Encoder, IndexDropped
 from streams.encoders.parity import Parity, compare
 from streams.encoders.states import KEPT, Standing, State, advanced, serving, standings, write
 from streams.engine import Engine
@@ -147,7 +147,7 @@ async def lead(filler: Filler) -> float:
     """As :meth:`Filler.work`; what fails is told and tried again later."""
     try:
         return await filler.work()
-    except (StoreUnavailable, ValueError) as error:
+    except (StoreUnavailable, ValueError, IndexDropped) as error:
         log.warning("the index of another encoder waits: %s", error)
         return IDLE
 

@@ -7,16 +7,26 @@ the engine as it was when the answer began (:func:`streams.engine.as_it_serves`)
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from streams.encoders.states import FIRST, KEPT, Standing, Standings, serving, standings
+from streams.encoders.states import FIRST, KEPT, Standing, Standings, State, serving, standings
 from streams.engine import Engine
+from streams.settings import Settings
+from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus import MilvusVectors
+from streams.stores.milvus_bits import open_vector_store
 from streams.stores.protocols import EventStore
 from streams.stores.triton import ENCODER, TritonModels
 from streams.vector_cache import VectorCache
 
 log = logging.getLogger(__name__)
+
+
+class IndexDropped(Exception):
+    """An encoder has no index any more: work that began with it begins again with the one that serves."""
 
 
 @dataclass
@@ -39,6 +49,9 @@ class Encoders:
         self.standings: Standings = {FIRST.model: FIRST}
         self._models, self._vectors = models, vectors
         self._held: dict[str, Encoder] = {}
+        #: Those whose index is dropped; under the same name another one may come.
+        self._left: list[Encoder] = []
+        self._events: EventStore | None = None
 
     def of(self, model: str) -> Encoder:
         """What belongs to a model that has a standing; the same each time."""
@@ -48,15 +61,32 @@ class Encoders:
             first = model == ENCODER
             models = self._models if first else self._models.of(model, standing.version)
             vectors = self._vectors if first else self._vectors.of(standing.suffix, models)
+            # What was dropped is not made anew by work that began before.
+            vectors.may_make = partial(self.require, model)
             held = self._held[model] = Encoder(standing, models, vectors, VectorCache(vectors))
         held.standing = standing
         return held
 
     async def load(self, events: EventStore) -> None:
         """Read the standings. Raises StoreUnavailable."""
+        self._events = events
         self.standings = await standings(events)
-        for model in [model for model in self._held if model not in self.standings]:
-            del self._held[model]
+        gone = {State.DROPPED, None}
+        for model in [each for each in self._held if getattr(self.standings.get(each), "state", None) in gone]:
+            self._left.append(self._held.pop(model))
+
+    async def require(self, model: str) -> None:
+        """Make sure that a model's index is kept, as of this moment. Raises IndexDropped, and StoreUnavailable."""
+        if self._events is not None:
+            await self.load(self._events)
+        standing = self.standings.get(model)
+        if standing is None or standing.state not in KEPT:
+            raise IndexDropped(f"the index of {model} is dropped")
+
+    def parts(self) -> list[TritonModels | MilvusVectors]:
+        """Everything that any encoder has opened, to be closed."""
+        every = [*self._held.values(), *self._left]
+        return [self._models, self._vectors, *(part for one in every for part in (one.models, one.vectors))]
 
     def put_to_work(self, engine: Engine) -> None:
         """From now on answers begin with the encoder that serves."""
@@ -82,14 +112,21 @@ async def follow(engine: Engine) -> None:
         log.info("answers are of %s from now on, no longer of %s", wanted, left)
 
 
-async def parts_that_serve(
-    events: EventStore, models: TritonModels, vectors: MilvusVectors
-) -> tuple[TritonModels, MilvusVectors]:
-    """The models and the index of the encoder that serves, for who is no worker. Raises StoreUnavailable."""
-    encoders = Encoders(models, vectors)
-    await encoders.load(events)
-    chosen = encoders.of(serving(encoders.standings).model)
-    return chosen.models, chosen.vectors
+@asynccontextmanager
+async def parts_that_serve(settings: Settings) -> AsyncGenerator[tuple[EventStore, TritonModels, MilvusVectors]]:
+    """ClickHouse, and the models and the index of the encoder that serves, for who is no worker.
+
+    Raises StoreUnavailable.
+    """
+    events, models = open_event_store(settings), TritonModels(settings)
+    encoders = Encoders(models, open_vector_store(settings, models))
+    try:
+        await encoders.load(events)
+        chosen = encoders.of(serving(encoders.standings).model)
+        yield events, chosen.models, chosen.vectors
+    finally:
+        for part in (*encoders.parts(), events):
+            await part.close()
 
 
 async def beside(engine: Engine) -> list[Encoder]:

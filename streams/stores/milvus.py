@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ class MilvusVectors:
         self._prepared = 0
         #: What the names of the collections end with: vectors of different encoders never share one.
         self._suffix = ""
+        #: Asked before collections are made; raises where they should not be.
+        self.may_make: Callable[[], Awaitable[None]] | None = None
         self.circuit = Circuit("milvus")
 
     def of(self, suffix: str, models: Models | None = None) -> MilvusVectors:
@@ -115,6 +117,8 @@ class MilvusVectors:
         """
         if self._prepared == dimension:
             return
+        if self.may_make is not None:
+            await self.may_make()
         async with self._connection(SECONDS_PREPARE):
             await asyncio.to_thread(self._prepare, dimension)
         self._prepared = dimension

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from bench.quality import detection, embedding, vision
-from bench.quality.figure import Figure
+from bench.quality.figure import Figure, Given
 from bench.quality.weak_labels import _cut, _jittered
+from infra.models_environment import ENVIRONMENT
+from streams.settings import PROJECT, Settings
+from tests.infra.test_detector_version import EXPORT
+from training.detector_boxes import part as part_of
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,47 @@ def test_a_part_is_measured_and_told(shared_data: Path) -> None:
     told = CliRunner().invoke(vision.command, ["--data", str(shared_data), "--only", "colours", "--quick"])
     assert told.exit_code == 0, told.output
     assert "largest ΔE, compressed" in told.stdout and "≤ 5" in told.stdout
+
+
+@pytest.mark.data
+def test_both_detectors_are_measured_and_one_that_is_not_there_is_named(shared_data: Path, tmp_path: Path) -> None:
+    settings, boxes = replace(Settings.load({}), home=tmp_path), tmp_path / "boxes"
+    weights, installed = tmp_path / "weights", Settings.load().home / "weights"
+    weights.mkdir()
+    for name in ("yolov4-tiny.weights", "yolov4-tiny.cfg", "coco.names"):
+        if not (installed / name).exists():
+            pytest.skip(f"{installed / name} is missing: run `make setup`")
+        (weights / name).symlink_to(installed / name)
+    for name in ("images", "labels"):
+        (boxes / name).mkdir(parents=True)
+    for part in ("validation", "test"):
+        for picture in [one for one in (shared_data / "boxes" / "images").glob("*.jpg") if part_of(one.name) == part][
+            :4
+        ]:
+            (boxes / "images" / picture.name).symlink_to(picture)
+            labels = shared_data / "boxes" / "labels" / f"{picture.stem}.txt"
+            (boxes / "labels" / labels.name).symlink_to(labels)
+
+    def measured() -> tuple[dict[tuple[str, str], Figure], dict[str, str]]:
+        given = Given(tmp_path, 1, False, settings, lambda _: None)
+        return {(one.what, one.split): one for one in detection.both(given)}, given.absent
+
+    found, absent = measured()
+    assert {what for what, _ in found} == {"AP50, 1 (YOLOv4-tiny)"}
+    assert set(absent) == {"detector 2"} and "Faster R-CNN" in absent["detector 2"] and "train" in absent["detector 2"]
+    assert found["AP50, 1 (YOLOv4-tiny)", "held out"].value > 0.3
+
+    exported = subprocess.run(
+        [ENVIRONMENT / "bin" / "python", "-c", EXPORT, weights], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert exported.returncode == 0, exported.stderr
+    (weights / "yolov4-tiny.cfg").unlink()
+    found, absent = measured()
+    assert set(absent) == {"detector 1"} and "yolov4-tiny.cfg" in absent["detector 1"]
+    (weights / "yolov4-tiny.cfg").symlink_to(installed / "yolov4-tiny.cfg")
+    found, absent = measured()
+    assert not absent and {split for _, split in found} == {"validation", "test", "held out"}
+    assert found["AP50, 2 (Faster R-CNN)", "held out"].over == "8 photos"
 
 
 def test_labels_become_boxes(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from operators.events import ENGAGEMENT_TOPICS, Kind
 from operators.identity import stable_id
 from operators.slate.slate import Slate, decode, slate_id
 from streams.dead_letters import decode_dead_letter
+from streams.encoders.following import parts_that_serve
 from streams.recount import COUNTS, KEYS, recount
 from streams.settings import Settings
-from streams.stores.clickhouse import open_event_store
 from streams.stores.milvus import MilvusVectors
 from streams.stores.protocols import EventStore
 from tests.chaos.log import Record, read_log
@@ -66,9 +66,7 @@ async def audit(settings: Settings, sent: Sent) -> Audit:
     """Compare everything. The engine must be at rest."""
     result = Audit()
     records = await asyncio.to_thread(read_log, settings.kafka_bootstrap, TOPICS)
-    events = open_event_store(settings)
-    vectors = MilvusVectors(settings)
-    try:
+    async with parts_that_serve(settings) as (events, _, vectors):
         _log(result, records, sent)
         truth = expected_events(records, sent)
         await _raw(result, events, truth, records, sent)
@@ -79,9 +77,6 @@ async def audit(settings: Settings, sent: Sent) -> Audit:
         _dead_letters(result, records, sent)
         await _pins(result, events, vectors, records, sent)
         await _slates(result, events, records, truth)
-    finally:
-        await events.close()
-        await vectors.close()
     return result
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,12 @@ from infra import supervisor, triton
 from infra.detector_version import DESCRIPTION, chosen, lets_serve, with_version
 from infra.models_environment import ENVIRONMENT
 from streams.cli.running import link_installed
-from streams.encoders.deploying import DeployRefused, deploy
+from streams.encoders.deploying import Deployed, DeployRefused, deploy, take_away
 from streams.images.decode import decode_now
 from streams.settings import PROJECT, Settings
 from streams.stores.protocols import Detection
 from streams.stores.triton import TritonModels
+from streams.stores.triton_repository import NotLoaded, Repository
 from tests.conftest import free_base
 
 MODELS = Settings.load({}).model_repository
@@ -129,7 +132,9 @@ describe(weights, {"architecture": network.LITE0, "file": file.name, "size": 160
 def test_triton_serves_the_second_and_the_first_when_that_is_damaged(tmp_path: Path) -> None:
     installed = Settings.load()
     supervisor.install(installed, ["triton"], lambda _: None)
-    settings = replace(Settings.load({}), home=tmp_path / "home", port_base=free_base())
+    models = tmp_path / "models"
+    shutil.copytree(MODELS, models, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = replace(Settings.load({}), home=tmp_path / "home", port_base=free_base(), model_repository=models)
     weights = settings.home / "weights"
     weights.mkdir(parents=True)
     for file in (installed.home / "weights").iterdir():
@@ -142,7 +147,7 @@ def test_triton_serves_the_second_and_the_first_when_that_is_damaged(tmp_path: P
     assert exported.returncode == 0, exported.stderr
     names = (weights / "coco.names").read_text().split("\n")[:80]
 
-    version, found = served(settings, [])
+    version, found = served(settings, [], copied(tmp_path / "second_ranker"))
     assert version == "2" and len(found) == 100
     assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
     assert {one.label for one in found} <= set(names)
@@ -158,14 +163,21 @@ def test_triton_serves_the_second_and_the_first_when_that_is_damaged(tmp_path: P
     assert any("faster-rcnn-0.pt is damaged" in line for line in said)
 
 
-def served(settings: Settings, said: list[str]) -> tuple[str, list[Detection]]:
-    """The detector's version and what it finds on a photo with a person, by a Triton that is started for it."""
+def served(settings: Settings, said: list[str], another: Path | None = None) -> tuple[str, list[Detection]]:
+    """The detector's version and what it finds on a photo with a person, by a Triton that is started for it.
+
+    Meanwhile ``another`` model is deployed.
+    """
 
     async def ask() -> tuple[str, list[Detection]]:
-        models = TritonModels(settings)
+        models, repository = TritonModels(settings), Repository(settings)
         try:
+            if another:
+                assert await deploy(settings, repository, str(another)) == Deployed(another.name, "1", "")
+                assert (await models.versions())[another.name] == "1"
             return (await models.versions())["detector"], (await models.detect([decode_now(PHOTO.read_bytes())]))[0]
         finally:
+            await repository.close()
             await models.close()
 
     try:
@@ -173,6 +185,62 @@ def served(settings: Settings, said: list[str]) -> tuple[str, list[Detection]]:
         return asyncio.run(ask())
     finally:
         supervisor.down(settings, lambda _: None, ["triton"])
+
+
+class Loading:
+    """A Triton over the repository that a home serves: it loads what it finds there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.loaded = settings, dict[str, str]()
+
+    async def ready(self) -> dict[str, str]:
+        return {"detector": "2"} | self.loaded
+
+    async def load(self, name: str) -> str:
+        folder = triton._repository(self.settings) / name
+        versions = [each.name for each in folder.iterdir() if (each / "model.py").is_file()]
+        if not (folder / "config.pbtxt").is_file() or not versions:
+            raise NotLoaded(f"{folder} is no model")
+        self.loaded[name] = max(versions)
+        return self.loaded[name]
+
+    async def unload(self, name: str) -> None:
+        self.loaded.pop(name, None)
+
+
+async def test_a_model_is_deployed_where_links_are_served(settings: Settings, tmp_path: Path) -> None:
+    """Its folder goes into the repository, and its link to where the other models' links are."""
+    settings = replace(settings, model_repository=tmp_path / "models")
+    shutil.copytree(MODELS, settings.model_repository, ignore=shutil.ignore_patterns("__pycache__"))
+    put(settings)
+    triton.prepare(settings, lambda _: None)
+    link = settings.linked_models / "second_ranker"
+    link.symlink_to(tmp_path / "removed")  # of an earlier one whose folder a person took away
+    source = copied(tmp_path / "second_ranker")
+    serving: Any = Loading(settings)
+
+    for before in ("", "1"):
+        assert await deploy(settings, serving, str(source)) == Deployed("second_ranker", "1", before)
+    assert link.resolve() == settings.model_repository / "second_ranker" and serving.loaded == {"second_ranker": "1"}
+    take_away(settings, "second_ranker")
+    assert not link.is_symlink() and not (settings.model_repository / "second_ranker").exists()
+
+    (source / "1" / "model.py").unlink()
+    serving.loaded.clear()
+    with pytest.raises(DeployRefused, match="does not load"):
+        await deploy(settings, serving, str(source))
+    assert not link.is_symlink() and not (settings.model_repository / "second_ranker").exists()
+    assert sorted(each.name for each in settings.linked_models.iterdir()) == sorted(
+        each.name for each in MODELS.iterdir()
+    )
+
+
+def copied(folder: Path) -> Path:
+    """The ranker as a model of its own, named as ``folder``."""
+    shutil.copytree(MODELS / "ranker", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    config = folder / "config.pbtxt"
+    config.write_text(config.read_text().replace('name: "ranker"', f'name: "{folder.name}"'))
+    return folder
 
 
 async def test_a_detector_is_not_deployed_beside_the_one_that_serves(settings: Settings) -> None:

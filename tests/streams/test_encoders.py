@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infra.migrate import migrate
-from operators.accepted import AcceptedPin
 from streams.encoders import moves
 from streams.encoders.again import look_beside, make_up
 from streams.encoders.filling import Fill, Filler, fills
@@ -23,60 +20,13 @@ from streams.lens_photo import WHOLE
 from streams.lens_recall import Recall
 from streams.opening import close_engine
 from streams.related import related
-from streams.settings import EMBEDDED
-from streams.stores.protocols import Detection, StoreUnavailable
-from streams.understanding import SeenObject, Understanding, record, record_vectors
+from streams.stores.protocols import StoreUnavailable
+from streams.understanding import record, record_vectors
 from tests.clickhouse_process import EmbeddedServer
+from tests.streams.eyes import COLOURS, READY, Eyes, picture, seen, with_tables
 from tests.streams.serving import make_engine, nowhere, pin, remember
 
-#: A pin of each colour; the second two are nearly the first two.
-COLOURS = {1: (250, 10, 10), 2: (10, 250, 10), 3: (240, 20, 10), 4: (20, 240, 10)}
-LEFT = (0.0, 0.0, 0.5, 1.0)
 SECOND = Standing("encoder_3", "3", State.READY, 1)
-READY = {"encoder": "2", "encoder_3": "1", "detector": "1"}
-
-
-class Eyes:
-    """An encoder that sees colours; that of ``encoder_3`` sees the same, in numbers that mean something else."""
-
-    circuit = None
-
-    def __init__(self, version: str = "2", turn: int = 0) -> None:
-        self.version, self.turn, self.gone, self.meanwhile = version, turn, False, None
-
-    def of(self, model: str, version: str) -> Eyes:
-        return Eyes(version, turn=3)
-
-    async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
-        return {"detector": "1", "encoder": self.version}
-
-    async def detect(self, images):
-        return [[Detection("vase", 0.9, LEFT)] for _ in images]
-
-    async def encode(self, images):
-        if self.gone:
-            raise StoreUnavailable("triton", "gone")
-        means = np.array([image.reshape(-1, 3).mean(axis=0) for image in images], np.float32)
-        vectors = np.zeros((len(images), 6), np.float32)
-        vectors[:, self.turn : self.turn + 3] = means / np.linalg.norm(means, axis=1, keepdims=True)
-        if self.meanwhile:
-            self.meanwhile()
-        return vectors
-
-    async def judge(self, images):
-        return [0.0] * len(images)
-
-    async def close(self) -> None: ...
-
-
-def picture(number: int) -> np.ndarray:
-    return np.full((40, 40, 3), COLOURS[number], np.uint8)
-
-
-async def seen(eyes: Eyes, number: int, version: int = 1) -> Understanding:
-    whole, part = await eyes.encode([picture(number), picture(number)[:, :20]])
-    found = SeenObject(number * 10, Detection("vase", 0.9, LEFT), part)
-    return Understanding(AcceptedPin(pin=number, version=version), whole, [found])
 
 
 @pytest.fixture
@@ -148,13 +98,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 async def stored(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     """As ``engine`` before anything moved, with tables."""
     monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
-    made = make_engine(replace(nowhere(tmp_path, milvus="lite"), clickhouse=EMBEDDED))
-    await migrate(made.events)
-    for table in ("encoders", "encoder_fills", "encoder_misses", "pin_vectors", "objects", "pins"):
-        await made.events.command(f"TRUNCATE TABLE {table}")
-    made.encoders = Encoders(Eyes(), made.vectors)  # type: ignore[arg-type]
-    await follow(made)
-    made.encoders.put_to_work(made)
+    made = await with_tables(tmp_path, Eyes())
     yield made
     await close_engine(made)
 
