@@ -61,6 +61,8 @@ class Settings:
     waiting_rows: int = 600_000
     #: Slates whose rows may wait for ClickHouse (some 18 kB each); later ones are read back from Kafka.
     waiting_slates: int = 5_000
+    #: Seconds between looks at what other workers of the group wrote, so that each one's memory knows everything.
+    follow_seconds: float = 0.5
     #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
     stop_seconds: float = 20.0
 
