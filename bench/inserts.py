@@ -116,7 +116,7 @@ async def _measure(settings: Settings, address: str, pids: dict[str, int], rows:
                     mine[name] += time.process_time() - own
                     if name in pids:
                         theirs[name] += _cpu(pids[name]) - other
-        size = len(columns["offset"])
+        size = rows // len(TOPICS) * len(TOPICS)
         for name, store in stores.items():
             found[f"{name}: rows/s, median of blocks"] = round(size / float(np.median(seconds[name])))
             found[f"{name}: rows/s, best block"] = round(size / min(seconds[name]))
