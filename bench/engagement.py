@@ -26,8 +26,9 @@ from operators.events import ENGAGEMENT_TOPICS, Kind
 from streams.cli.running import EngineFailed, Worker, home_of_its_own, link_installed, start_worker
 from streams.outputs import client_config
 from streams.recount import recount
-from streams.settings import Settings
-from streams.stores.clickhouse import open_event_store
+from streams.settings import EMBEDDED, Settings
+from streams.stores.clickhouse import ClickHouseError, open_event_store
+from streams.stores.protocols import StoreUnavailable
 
 #: Shares of the kinds, as of a feed: most of what is shown is passed by.
 SHARES = {Kind.IMPRESSION: 0.75, Kind.CLOSEUP: 0.12, Kind.OUTBOUND_CLICK: 0.04, Kind.SAVE: 0.08, Kind.HIDE: 0.01}
@@ -80,6 +81,7 @@ class World:
 @click.option("--pinners", default=20_000, show_default=True, help="Pinners.")
 @click.option("--minutes", default=10.0, show_default=True, help="How long a time the events are spread over.")
 @click.option("--codec", default="lz4", type=click.Choice(["none", "lz4", "zstd", "snappy", "gzip"]), show_default=True)
+@click.option("--clickhouse", default=EMBEDDED, help="A server: clickhouse://user:password@host:9000/EMPTY_DATABASE.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(**options: Any) -> None:
@@ -88,20 +90,34 @@ def command(**options: Any) -> None:
     installed = Settings.load()
     try:
         found = measure(installed, **options)
-    except (EngineFailed, supervisor.PartFailed) as error:
+    except (EngineFailed, supervisor.PartFailed, StoreUnavailable) as error:
         raise click.ClickException(str(error)) from None
+    except ClickHouseError as error:
+        raise click.ClickException(
+            f"{options['clickhouse']} refuses a statement (it has to be 22 or later): {error}"
+        ) from None
     click.echo(json.dumps(found) if as_json else "\n".join(f"{name:<44}{value}" for name, value in found.items()))
 
 
 def measure(
-    installed: Settings, *, events: int, pins: int, pinners: int, minutes: float, codec: str, seed: int
+    installed: Settings,
+    *,
+    events: int,
+    pins: int,
+    pinners: int,
+    minutes: float,
+    codec: str,
+    seed: int,
+    clickhouse: str = EMBEDDED,
 ) -> dict[str, Any]:
-    """All figures. Raises EngineFailed and PartFailed."""
+    """All figures. Raises EngineFailed and PartFailed; StoreUnavailable and ClickHouseError of a server."""
     settings = replace(home_of_its_own(installed, "bench-engagement"), milvus=f"http://{NOWHERE}", triton=NOWHERE)
+    settings = replace(settings, clickhouse=clickhouse)
     link_installed(installed.home, settings.home)
     worker = None
     try:
         asyncio.run(stand_up(settings, _say))
+        asyncio.run(refuse_filled(settings))
         announce(settings, pins)
         worker = start_worker(settings)
         take_in_pins(settings, worker, pins)
@@ -128,6 +144,15 @@ def measure(
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+async def refuse_filled(settings: Settings) -> None:
+    """What a server holds already would be counted with the rest. Raises EngineFailed."""
+    store = open_event_store(settings)
+    rows = await store.query("SELECT (SELECT count() FROM engagement) + (SELECT count() FROM pins) AS n")
+    await store.close()
+    if int(rows["n"][0]):
+        raise EngineFailed(f"{settings.clickhouse} holds pins or events already: give it an empty database")
 
 
 def announce(settings: Settings, pins: int) -> None:

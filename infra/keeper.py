@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from threading import Event, Thread
 
 from infra import supervisor, worker
 from infra.part import Part, Say
 from infra.process import Running
+from infra.spare import Spare
 from streams.settings import Settings
 
 LOOK_SECONDS = 0.1
@@ -25,6 +27,8 @@ LOST_SECONDS = 10.0
 #: A process that lived so long (seconds) is started again at once; one that did not waits longer each time.
 LIVED = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+#: A process has this long (seconds) for its start before a spare is begun beside it, which wants the same processors.
+SPARE_AFTER = 10.0
 #: Told of each start and end: ``(what, name, process id, detail)``.
 #: What is ``started``, ``died``, ``lost`` (ended, as it would not serve again) or ``failed``.
 Told = Callable[[str, str, int, str], None]
@@ -70,12 +74,31 @@ class _Process:
     pause: float = 0.0
     due: float = 0.0
     asked: float = 0.0
+    spare: Spare | None = None
+    spare_due: float = inf
 
     def lost(self) -> bool:
         if self.running is None or time.monotonic() - self.asked < LOST_SECONDS:
             return False
         self.asked = time.monotonic()
         return supervisor.lost(self.describe(), self.running)
+
+    def stand_by(self, settings: Settings) -> None:
+        """See to it that a spare waits, where one is wanted and its time has come."""
+        now = time.monotonic()
+        if self.spare is not None and not self.spare.alive():
+            self.spare, self.spare_due = None, now + SPARE_AFTER
+        if self.running is not None and self.spare is None and now >= self.spare_due:
+            self.spare_due = inf
+            part = self.describe()
+            if part.spare:
+                self.spare = supervisor.stand_by(settings, part)
+
+    def dismiss(self) -> None:
+        """No spare is needed any more."""
+        if self.spare is not None:
+            self.spare.end()
+        self.spare, self.spare_due = None, inf
 
     def ended(self) -> None:
         now = time.monotonic()
@@ -108,9 +131,13 @@ class Keeper:
                 process.ended()
             if process.running is None and time.monotonic() >= process.due:
                 self._start(name, process)
+            with suppress(OSError):  # no memory for another process: then there is no spare
+                process.stand_by(self._settings)
 
     def stop(self) -> None:
         """Stop everything: the workers at once, then what they use at once."""
+        for process in self._processes.values():
+            process.dismiss()
         workers = [name for name in self._processes if name.startswith("worker-")]
         for names in (workers, [name for name in self._processes if name not in workers]):
             if names:
@@ -118,10 +145,13 @@ class Keeper:
 
     def _start(self, name: str, process: _Process) -> None:
         try:
-            process.running = supervisor.start(self._settings, name, process.describe)
+            process.running = supervisor.start(self._settings, name, process.describe, process.spare)
         except Exception as error:  # a taken port, a full disk: it may be otherwise next time
             process.ended()
             self._told("failed", name, 0, str(error) or type(error).__name__)
             return
         process.began = time.monotonic()
+        if process.spare is not None and process.spare.pid == process.running.pid:
+            process.spare = None
+        process.spare_due = process.began + SPARE_AFTER
         self._told("started", name, process.running.pid, "")

@@ -27,6 +27,9 @@ class Part:
     lost: Callable[[], bool] = lambda: False
     environment: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    #: The command of a process that does ahead what can be done and waits, to be the next one when this one dies
+    #: (:mod:`infra.spare`); empty for none.
+    spare: list[str] = field(default_factory=list[str])
     #: Seconds to become ready, and to stop after SIGTERM before SIGKILL.
     start_timeout: float = 90.0
     stop_timeout: float = 20.0

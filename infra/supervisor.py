@@ -17,12 +17,14 @@ from fcntl import LOCK_EX, flock
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 import psutil
 
 from infra.part import Part, Say
 from infra.ports import require_free
 from infra.process import Running, last, remember, remembered
+from infra.spare import Spare
 from streams.settings import EMBEDDED, Settings
 
 #: Every part this package can start, in the order people are told of them.
@@ -94,10 +96,19 @@ def up(settings: Settings, say: Say = print, names: Sequence[str] | None = None)
         raise PartFailed("\n".join(failures))
 
 
-def start(settings: Settings, name: str, describe: Callable[[], Part]) -> Running:
-    """Start one process unless it runs, without waiting until it is ready. Raises what goes wrong."""
+def start(settings: Settings, name: str, describe: Callable[[], Part], spare: Spare | None = None) -> Running:
+    """Start one process unless it runs, without waiting until it is ready; a ``spare`` that lives becomes it.
+
+    Raises what goes wrong.
+    """
     with _one_at_a_time(settings):
-        return remembered(settings, name) or _begin(settings, name, describe, lambda _: None)
+        return remembered(settings, name) or _begin(settings, name, describe, lambda _: None, spare)
+
+
+def stand_by(settings: Settings, part: Part) -> Spare:
+    """Begin a spare for a part that runs. Raises OSError."""
+    with _log(settings, part.name) as output:
+        return Spare(part, output.fileno())
 
 
 def lost(part: Part, running: Running) -> bool:
@@ -157,7 +168,9 @@ def _up_one(settings: Settings, name: str, say: Say) -> None:
     say(f"{name}: ready at {part.address}")
 
 
-def _begin(settings: Settings, name: str, describe: Callable[[], Part], say: Say) -> Running:
+def _begin(
+    settings: Settings, name: str, describe: Callable[[], Part], say: Say, spare: Spare | None = None
+) -> Running:
     if name in PARTS:
         module = importlib.import_module(f"infra.{name}")
         _hook(module, "install", settings, say)
@@ -165,6 +178,8 @@ def _begin(settings: Settings, name: str, describe: Callable[[], Part], say: Say
     _end_leftovers(settings, name)
     part = describe()
     require_free(settings, part)
+    if spare is not None and spare.go():
+        return remember(settings, name, spare.pid, part.stop_timeout)
     return _start(settings, part)
 
 
@@ -174,14 +189,19 @@ def _hook(module: ModuleType, hook: str, settings: Settings, say: Say) -> None:
         getattr(module, hook)(settings, lambda line: say(f"{name}: {line}"))
 
 
-def _start(settings: Settings, part: Part) -> Running:
-    log = log_of(settings, part.name)
+def _log(settings: Settings, name: str) -> BinaryIO:
+    """The log of a process that starts, opened at its end."""
+    log = log_of(settings, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES_KEPT:
         log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
+
+
+def _start(settings: Settings, part: Part) -> Running:
     if part.folder is not None:
         part.folder.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with _log(settings, part.name) as output:
         process = subprocess.Popen(
             part.command,
             stdin=subprocess.DEVNULL,

@@ -16,9 +16,11 @@ STEP = 100
 def part(settings: Settings, number: int) -> Part:
     """Worker ``number``, counted from 0. Only the first is where the settings say that the API is."""
     ports = {name: settings.port(name) + number * STEP for name in ("api", "faust")}
+    command = [str(Path(sys.executable).with_name("pinstream")), "worker"]
     return Part(
         name=f"worker-{number}",
-        command=[str(Path(sys.executable).with_name("pinstream")), "worker"],
+        command=command,
+        spare=[*command, "--standby"] if settings.spare_workers else [],
         ports=ports,
         address=f"http://{settings.host}:{ports['api']}",
         ready=lambda: answers(settings.host, ports["api"]),

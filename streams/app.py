@@ -36,7 +36,7 @@ from streams.tail import Tail, catch_up
 from streams.transport.batches import BatchConsumer, BatchTransport, batches_of, deliveries
 
 log = logging.getLogger(__name__)
-#: Seconds between looks at what other workers wrote.
+#: Seconds between looks at which encoder serves.
 FOLLOW_SECONDS = 0.5
 #: Seconds between looks at how far this worker is behind, and at which parts answer.
 LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
@@ -83,6 +83,7 @@ class PinStream(faust.App):
     """Faust with an engine that is open before the first record and closed after the last."""
 
     engine: Engine
+    tail: Tail
     #: The next offset to work on, of each partition taken up so far.
     read: dict[TP, int]
 
@@ -93,6 +94,7 @@ class PinStream(faust.App):
         # Not when the app is made: who only imports it is no worker.
         cast(Any, self.conf).consumer_group_instance_id = hold_name(settings)
         self.engine = await opening.open_engine(settings)
+        self.tail = Tail(self.engine)
         # What is alive now stays alive: the collector need not look at it again. To look for the few hundred objects
         # that are dead by now would take a fifth of a second.
         gc.freeze()
@@ -238,6 +240,7 @@ async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
 
 
 async def _take_up(_app: Any, assigned: set[TP], **_: Any) -> None:
+    app.tail.partitions_came()
     mine = [(tp.topic, tp.partition) for tp in assigned if tp.topic in ENGAGEMENT_TOPICS]
     app.add_future(_read_ledger([each for each in mine if not app.engine.ledger.holds(each)]))
 
@@ -284,14 +287,13 @@ class Others(Service):
 
     @Service.task
     async def _follow(self) -> None:
-        tail = Tail(app.engine)
+        tail = app.tail
         while not self.should_stop:
-            await self.sleep(FOLLOW_SECONDS)
+            await self.wait(tail.pause(settings.follow_seconds))
             mine = {(tp.topic, tp.partition) for tp in app.consumer.assignment()}
             counts = {topic: app.consumer.topic_partitions(topic) or 0 for topic in READINGS}
             everything = {(topic, number) for topic, count in counts.items() for number in range(count)}
-            if mine and mine != everything:
-                await persist("reading what others wrote", partial(tail.follow, everything - mine), app.engine.metrics)
+            await persist("reading what others wrote", partial(tail.keep_up, mine, everything), app.engine.metrics)
 
 
 @app.service

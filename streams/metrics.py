@@ -94,6 +94,9 @@ class Metrics:
             "pinstream_pins_to_judge", "Understood pins without a safety score that are judged in the background."
         )
         self._objects = counter("pinstream_objects", "Objects found in understood pins.")
+        self._requests = counter(
+            "pinstream_requests", "HTTP answers by route (empty where none takes the request).", ["route", "status"]
+        )
         self._store_errors = counter("pinstream_store_errors", "Calls that an outside part failed.", ["part"])
         self._store_seconds = histogram(
             "pinstream_store_seconds", "Time of one call to an outside part.", ["part", "call"]
@@ -186,6 +189,10 @@ class Metrics:
     def unjudged(self, pins: int) -> None:
         """Pins that wait for the safety model, as the worker that leads knows it."""
         self._unjudged.set(pins)
+
+    def request(self, route: str, status: int) -> None:
+        """One HTTP answer. ``route`` is as the OpenAPI document has it, empty where there is none."""
+        self._requests.labels(route, str(status)).inc()
 
     def store_error(self, part: str) -> None:
         """A call to an outside part failed and will be tried again or done without."""

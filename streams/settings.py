@@ -61,6 +61,11 @@ class Settings:
     waiting_rows: int = 600_000
     #: Slates whose rows may wait for ClickHouse (some 18 kB each); later ones are read back from Kafka.
     waiting_slates: int = 5_000
+    #: Seconds between looks at what other workers of the group wrote, so that each one's memory knows everything.
+    follow_seconds: float = 0.5
+    #: 1: `pinstream run` keeps a second process beside each worker that has imported and compiled everything and waits
+    #: to take its place when it dies; it holds some 300 MB. 0: none, and a start takes some seconds longer.
+    spare_workers: int = 1
     #: Seconds in which a worker that is told to stop has stopped, whatever part is gone.
     stop_seconds: float = 20.0
 

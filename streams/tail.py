@@ -2,12 +2,14 @@
 
 Every worker counts only its own partitions, but feeds need everybody's saves. ClickHouse holds them: each
 partition of another worker is read from where memory has it, by the table's own order, so the cost follows what
-is new. A worker that holds every partition asks nothing.
+is new. A worker that holds every partition asks for nothing, but for what their last holders wrote before it had them.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -153,6 +155,37 @@ class Tail:
         self._engine = engine
         self._since = engine.folded.clock - OVERLAP_MS
         self._looks = 0
+        #: How often partitions came, and how often they had when the last look at everything began.
+        self._came = self._looked_after = 0
+        self._news = asyncio.Event()
+
+    def partitions_came(self) -> None:
+        """Partitions are this worker's from now on, and one more look is owed, even if it has all of them.
+
+        A holder commits what it has written, and before it had committed no other had the partition: so a look that
+        begins now finds whatever Kafka does not deliver again.
+        """
+        self._came += 1
+        self._news.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until partitions come."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        self._news.clear()
+
+    async def keep_up(self, mine: set[Partition], everything: set[Partition]) -> None:
+        """One look at what others wrote, if this worker has partitions and there is anything to know.
+
+        May be repeated. Raises StoreUnavailable.
+        """
+        came = self._came
+        if mine and mine != everything:
+            await self.follow(everything - mine)
+        if mine and came != self._looked_after:
+            await self._look()
+            self._looked_after = came
 
     async def follow(self, others: Iterable[Partition]) -> None:
         """Look at what was counted in the ``others``, and each second time at pins, follows and who is erased.
@@ -163,12 +196,15 @@ class Tail:
         await catch_up_all(self._engine, sorted(each for each in others if each[0] in ENGAGEMENT_TOPICS))
         self._looks += 1
         if self._looks % 2 and any(topic in ("pins", "pinners") for topic, _ in others):
-            # ClickHouse's own clock, which stamps the rows: this machine's may be off.
-            began = await _clock(self._engine.events)
-            await self._pins()
-            await self._follows()
-            await self._engine.erased.load(self._engine.events)
-            self._since = began - OVERLAP_MS
+            await self._look()
+
+    async def _look(self) -> None:
+        # ClickHouse's own clock, which stamps the rows: this machine's may be off.
+        began = await _clock(self._engine.events)
+        await self._pins()
+        await self._follows()
+        await self._engine.erased.load(self._engine.events)
+        self._since = began - OVERLAP_MS
 
     async def _pins(self) -> None:
         for take in (

@@ -24,6 +24,7 @@ from streams.api import (
     stats,
 )
 from streams.api.connections import IDLE_SECONDS, Listener
+from streams.api.counting import NOTHING, counting, name_route
 from streams.api.problems import TIMEOUT, Handler, problems
 from streams.engine import Engine
 
@@ -65,7 +66,7 @@ def make_app(engine: Engine) -> web.Application:
     security.refuse_open_host(engine.settings)
     token = engine.settings.api_token
     guard = security.bearer(token) if token else security.own_name
-    app = web.Application(middlewares=[problems, guard, _in_time], client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=[name_route, problems, guard, _in_time], client_max_size=LARGEST_BODY)
     app.on_response_prepare.append(security.add_headers)
     for capability in CAPABILITIES:
         app.add_routes(capability.routes(engine))
@@ -79,7 +80,8 @@ class ApiServer:
         settings = engine.settings
         self._runner = web.AppRunner(
             make_app(engine),
-            access_log=None,
+            access_log=NOTHING,
+            access_log_class=counting(engine.metrics),
             logger=_http_log,
             handle_signals=False,
             keepalive_timeout=IDLE_SECONDS,

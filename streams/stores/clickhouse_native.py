@@ -78,8 +78,10 @@ class ClickHouseNative:
 
     async def insert(self, table: str, columns: Columns, *, token: str = "", claims: Claims | None = None) -> None:
         names = ", ".join(identifier(name) for name in columns)
-        data = [_listed(values) for values in columns.values()]
-        if not data or not data[0]:
+        # Arrays cost the caller a fifth of what lists of objects do; the driver takes all columns so, or none.
+        plain = all(_is_plain(values) for values in columns.values())
+        data = [_array(values) if plain else _listed(values) for values in columns.values()]
+        if not data or not len(data[0]):
             return
         if claims:
             # Just before, not in one step with the insert: docs/decisions/0006-fence.md says what that leaves.
@@ -92,7 +94,7 @@ class ClickHouseNative:
                 data,
                 columnar=True,
                 types_check=False,
-                settings={**settings, "insert_block_size": UNCUT},
+                settings={**settings, "insert_block_size": UNCUT, "use_numpy": plain},
             )
 
         await self._run(run)
@@ -151,6 +153,18 @@ class ClickHouseNative:
             rows: list[tuple[str]] = client.execute("SELECT name FROM system.settings")  # pyright: ignore[reportAssignmentType]
             self._known = frozenset(name for (name,) in rows)
         return self._known
+
+
+def _is_plain(values: Any) -> bool:
+    return isinstance(values, Repeated) or (
+        isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biuf"
+    )
+
+
+def _array(values: Any) -> NDArray[Any]:
+    if isinstance(values, Repeated):
+        return np.repeat(np.array(values.values, object), values.counts)
+    return values
 
 
 def _listed(values: Any) -> list[Any]:

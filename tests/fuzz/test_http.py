@@ -1,10 +1,14 @@
-"""Hostile requests made from our own OpenAPI document, by schemathesis, against the API of a real worker."""
+"""Hostile requests against the API of a real worker: some made from our own OpenAPI document by schemathesis, more as
+bytes that no client would send (``wire.py``). Each is answered, counted in the metrics, and leaves nothing in memory.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode, checks
 
-from tests.fuzz.test_events import GROWTH, SLACK, resident
+from tests.fuzz import wire
+from tests.fuzz.test_events import GROWTH, SLACK, Counts, Log, all_read, resident
 from tests.integration.running import Worker, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
@@ -26,6 +31,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
 #: ``make fuzz`` sends a hundred thousand.
 COUNT = int(os.environ.get("PINSTREAM_FUZZ_REQUESTS", "1000"))
 SEED = int(os.environ.get("PINSTREAM_FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+#: The most that schemathesis makes: each costs it more than the worker, and those of an operation are soon much alike.
+DOCUMENTED = int(os.environ.get("PINSTREAM_FUZZ_DOCUMENTED", "10000"))
 #: Requests made of one operation before the next has its turn.
 TURN = 250
 #: No 5xx but a 503 that the document declares, and every answer is of a status, type and shape that it declares.
@@ -35,6 +42,11 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.response_headers_conformance,
 ]
+#: The operation that takes events, as schemathesis names it.
+EVENTS = "POST /v1/events/{topic}"
+#: What memory may grow by from a worker that has answered hardly anything to one that has answered everything: its
+#: caches fill, and what was posted is in it.
+WARM = 1.5
 #: Headers that no operation declares: any request may bring them.
 HEADERS: tuple[dict[str, str], ...] = (
     {}, {}, {}, {"Accept": "\xff"}, {"Accept-Encoding": "gzip;q=x, *"}, {"X-Forwarded-For": "'" * 3000},
@@ -73,10 +85,28 @@ class Fuzzer:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.statuses: Counter[tuple[str, int]] = Counter()
+        #: Events that the worker said Kafka holds, by topic.
+        self.held: Counter[str] = Counter()
         self._session = requests.Session()
         self._session.trust_env = False
         schema = schemathesis.openapi.from_url(f"{worker.url}/v1/openapi.json")
         self.operations = [result.ok() for result in schema.get_all_operations()]
+
+    def documented(self, number: int, count: int) -> int:
+        """At least ``count`` requests of all operations in turn; returns the next number."""
+        size, until_ = min(TURN, max(10, count // (2 * len(self.operations)))), self.statuses.total() + count
+        while self.statuses.total() < until_:
+            for operation in self.operations:
+                for mode in modes(operation):
+                    number += 1
+                    self.turn(operation, mode, number, size)
+        return number
+
+    def bytes(self, number: int, count: int) -> None:
+        """``count`` requests as bytes."""
+        settings = self.worker.settings
+        found = asyncio.run(wire.send(settings.host, self.worker.ports["api"], number, count))
+        self.statuses.update({("bytes", status): times for status, times in found.items()})
 
     def turn(self, operation: Any, mode: GenerationMode, number: int, count: int) -> None:
         """Requests of one kind; those of an operation without parameters are soon all made."""
@@ -94,6 +124,8 @@ class Fuzzer:
             case.path_parameters = {name: known.get(name, text) for name, text in (case.path_parameters or {}).items()}
             answer = case.call(session=self._session, headers=headers, timeout=40)
             self.statuses[operation.label, answer.status_code] += 1
+            if operation.label == EVENTS and answer.status_code == 202:
+                self.held[answer.json()["topic"]] += answer.json()["accepted"]
             # What is not understood at all is refused before it reaches an operation.
             if not headers or answer.status_code not in (400, 417):
                 case.validate_response(answer, checks=CHECKS)
@@ -109,28 +141,51 @@ def modes(operation: Any) -> Iterator[GenerationMode]:
         yield GenerationMode.NEGATIVE
 
 
+def answers(worker: Worker) -> Counter[int]:
+    """What the worker says that it answered, by status."""
+    with urllib.request.urlopen(worker.url + "/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    found: Counter[int] = Counter()
+    for line in lines:
+        if line.startswith("pinstream_requests_total{"):
+            name, _, value = line.rpartition(" ")
+            found[int(name.partition('status="')[2].partition('"')[0])] += int(float(value))
+    return found
+
+
 def test_no_request_makes_the_api_fail(worker: Worker) -> None:
     print(f"seed {SEED}, {COUNT} requests; PINSTREAM_FUZZ_SEED={SEED} repeats them")
     make_known(worker)
     fuzzer, process = Fuzzer(worker), worker.process
-    memory: list[int] = []
+    log, counts, before = Log(worker.settings), Counts(worker), answers(worker)
+    memory = [resident(worker)]
+    print(f"before: worker {memory[0] >> 20} MiB", flush=True)
     began, number = time.monotonic(), SEED
-    size = min(TURN, max(10, COUNT // 2 // (2 * len(fuzzer.operations))))
     for half in (1, 2):
-        while fuzzer.statuses.total() < half * COUNT // 2:
-            for operation in fuzzer.operations:
-                for mode in modes(operation):
-                    number += 1
-                    fuzzer.turn(operation, mode, number, size)
+        before_half = fuzzer.statuses.total()
+        number = fuzzer.documented(number, min(COUNT // 4, DOCUMENTED // 2))
+        fuzzer.bytes(number, max(0, COUNT // 2 - (fuzzer.statuses.total() - before_half)))
         memory.append(resident(worker))
         sent, seconds = fuzzer.statuses.total(), time.monotonic() - began
-        print(f"half {half}: {sent} requests, worker {memory[-1] >> 20} MiB, {seconds:.0f} s", flush=True)
+        print(
+            f"half {half}: {sent} requests, worker {memory[-1] >> 20} MiB, {seconds:.0f} s,"
+            f" {sent / seconds:.0f} requests/s",
+            flush=True,
+        )
     by_status: Counter[int] = Counter()
     for (_, status), count in fuzzer.statuses.items():
         by_status[status] += count
     print(dict(sorted(by_status.items())))
+    assert fuzzer.statuses.total() >= COUNT
     assert worker.process is process and process is not None and process.poll() is None
-    assert worker.get("/ready")["rung"] == "whole"
+    # Each answer is in the metrics, as is the one that told what was there before. Status 0 is none.
+    told = answers(worker) - before
+    assert told == Counter({status: count for status, count in by_status.items() if status}) + Counter({200: 1})
     assert not [status for status in by_status if status >= 500], fuzzer.statuses
-    assert {200, 202, 400, 404, 410, 422} <= by_status.keys(), by_status
-    assert memory[1] <= memory[0] * GROWTH + SLACK, [size >> 20 for size in memory]
+    assert {200, 202, 400, 404, 405, 410, 415, 421, 422} <= by_status.keys(), by_status
+    # Each event that was accepted is on its topic and has an outcome.
+    assert fuzzer.held and not fuzzer.held - log.sent()
+    until("all events are read", lambda: all_read(counts, log), 60 + COUNT / 100)
+    assert worker.get("/ready")["rung"] == "whole"
+    assert memory[2] <= memory[1] * GROWTH + SLACK, [size >> 20 for size in memory]
+    assert memory[2] <= memory[0] * WARM + SLACK, [size >> 20 for size in memory]

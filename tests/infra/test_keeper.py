@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -63,6 +64,70 @@ def test_a_killed_process_is_started_again_and_its_orphans_are_ended(home: Setti
         kept.stop()
     assert told == [("started", "family"), ("died", "family"), ("started", "family")]
     assert remembered(home, "family") is None
+
+
+#: What a spare is: it waits, and says that it was needed.
+WAITS = "from infra.spare import wait_until_needed; wait_until_needed(); open('needed', 'a').write('x')"
+
+
+def waiting() -> list[int]:
+    """Process ids of the spares of this process."""
+    children = psutil.Process().children()
+    return [child.pid for child in children if child.status() != "zombie" and WAITS in " ".join(child.cmdline())]
+
+
+def times_needed(home: Settings) -> int:
+    needed = home.home / "needed"
+    return len(needed.read_text()) if needed.exists() else 0
+
+
+def test_a_spare_takes_the_place_of_what_died(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "SPARE_AFTER", 0.0)
+    told: list[tuple[str, int]] = []
+    part = replace(family(home), spare=family(home, WAITS).command)
+    kept = Keeper(home, {"family": lambda: part}, lambda what, _name, pid, _detail: told.append((what, pid)))
+
+    def spare() -> int:
+        kept.look()
+        return next((pid for pid in waiting() if pid != told[-1][1]), 0)
+
+    try:
+        first = until("a spare waits", spare, 10)
+        for number in (1, 2):
+            os.kill(told[-1][1], signal.SIGKILL)
+            until("something runs again", lambda number=number: kept.look() or len(told) == 1 + 2 * number, 10)
+            assert told[-1] == ("started", first)
+            assert (running := remembered(home, "family")) is not None and running.pid == first
+            until("it knows", lambda number=number: times_needed(home) == number, 20)
+            first = until("the next one waits", spare, 10)
+        os.kill(first, signal.SIGKILL)
+        second = until("a spare that died has a successor", lambda: (pid := spare()) not in (0, first) and pid, 10)
+    finally:
+        kept.stop()
+    assert not psutil.pid_exists(second) and not waiting()
+
+
+def test_without_a_spare_that_lives_it_is_started_as_ever(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "SPARE_AFTER", 0.0)
+    told: list[str] = []
+    part = replace(family(home), spare=[sys.executable, "-c", "raise SystemExit(3)"])
+    kept = Keeper(home, {"family": lambda: part}, lambda what, *_: told.append(what))
+    try:
+        until("it runs", lambda: kept.look() or told, 10)
+        kept.look()
+        running = remembered(home, "family")
+        assert running is not None
+        os.kill(running.pid, signal.SIGKILL)
+        until("it runs again", lambda: kept.look() or told == ["started", "died", "started"], 10)
+    finally:
+        kept.stop()
+
+
+def test_a_spare_ends_with_whoever_keeps_it(home: Settings) -> None:
+    spare = subprocess.Popen(family(home, WAITS).command, stdin=subprocess.PIPE, cwd=home.home)
+    assert spare.stdin is not None
+    spare.stdin.close()
+    assert spare.wait(20) == 0 and not times_needed(home)
 
 
 @pytest.mark.real

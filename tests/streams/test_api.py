@@ -195,6 +195,29 @@ async def test_metrics_are_prometheus_text(client: aiohttp.ClientSession, engine
     assert counted["saves", "counted"] == 3 and counted["saves", "duplicate"] == 1 and counted["pins", "counted"] == 0
 
 
+async def test_every_answer_is_counted_by_route(client: aiohttp.ClientSession, engine: Engine):
+    for path in ("/health", "/v1/pins/1", "/v1/pins/2", "/v1/pins/x", "/v1/nothing", "/v1/nothing%00"):
+        async with client.get(path) as response:
+            await response.read()
+    async with client.post("/health") as response:
+        assert response.status == 405
+    reader, writer = await asyncio.open_connection("127.0.0.1", client._base_url.port)
+    writer.write(b"GET\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    samples = [one for family in engine.metrics.registry.collect() for one in family.samples]
+    counted = {
+        (one.labels["route"], one.labels["status"]): one.value
+        for one in samples
+        if one.name == "pinstream_requests_total"
+    }
+    # Two pins that ClickHouse is gone for, and an id that cannot be one; two unknown paths, a wrong method, no HTTP.
+    assert counted == {
+        ("/health", "200"): 1, ("/v1/pins/{pin}", "503"): 2, ("/v1/pins/{pin}", "404"): 1,
+        ("", "404"): 2, ("", "405"): 1, ("", "400"): 1,
+    }  # fmt: skip
+
+
 async def test_engines_do_not_share_metrics(tmp_path: Path, engine: Engine):
     other = make_engine(nowhere(tmp_path))
     engine.metrics.understood(5, 9)

@@ -8,22 +8,18 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from clickhouse_driver import Client
-from clickhouse_driver import errors as driver
 
+from bench._clickhouse_server import server
 from infra.migrate import SQL
 from streams.settings import Settings
 from streams.stores.clickhouse import ClickHouseError, ClickHouseHTTP, open_event_store
 from streams.stores.clickhouse_native import ClickHouseNative
 from streams.stores.clickhouse_sql import bind
-from streams.stores.protocols import ClaimLost, EventStore, StoreUnavailable
+from streams.stores.protocols import ClaimLost, EventStore, Repeated, StoreUnavailable
 from tests.clickhouse_process import EmbeddedServer, free_port
 
 pytestmark = pytest.mark.real
@@ -34,19 +30,6 @@ FORBIDDEN_BEFORE_22 = {
     "test_an_array_may_follow_in": "IN took an array only later; has() does the same everywhere",
     "test_a_large_batch_is_one_part": "the settings that keep a view's rows together came with 20.x",
 }
-
-SERVER_CONFIG = """<yandex>
-  <logger><level>warning</level><log>{folder}/log</log><errorlog>{folder}/errors</errorlog></logger>
-  <tcp_port>{port}</tcp_port><listen_host>127.0.0.1</listen_host>
-  <path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path><mark_cache_size>104857600</mark_cache_size>
-  <users_config>{folder}/users.xml</users_config><default_profile>default</default_profile>
-  <default_database>default</default_database>
-</yandex>"""
-SERVER_USERS = """<yandex>
-  <profiles><default/></profiles><quotas><default/></quotas>
-  <users><default><password></password><networks><ip>127.0.0.1</ip></networks>
-  <profile>default</profile><quota>default</quota></default></users>
-</yandex>"""
 
 
 @pytest.fixture(scope="module")
@@ -60,37 +43,10 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real server, started here from whatever ``clickhouse-server`` is installed."""
-    binary = shutil.which("clickhouse-server")
-    if binary is None:
+    if shutil.which("clickhouse-server") is None:
         pytest.skip("no clickhouse-server: `apt-get install clickhouse-server` (Debian) or ClickHouse's own package")
-    folder, port = tmp_path_factory.mktemp("native"), free_port()
-    (folder / "config.xml").write_text(SERVER_CONFIG.format(folder=folder, port=port))
-    (folder / "users.xml").write_text(SERVER_USERS)
-    process = subprocess.Popen(
-        [binary, f"--config-file={folder / 'config.xml'}"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"clickhouse://default:@127.0.0.1:{port}/default"
-    try:
-        _wait(url, process, folder)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
-    for _ in range(200):
-        assert process.poll() is None, (folder / "errors").read_text()[-2000:]
-        try:
-            with Client.from_url(url) as client:
-                client.execute("SELECT 1")
-                return
-        except (driver.Error, OSError, EOFError):
-            time.sleep(0.1)
-    raise TimeoutError("clickhouse-server did not answer")
+    with server(tmp_path_factory.mktemp("native")) as running:
+        yield running.url
 
 
 @pytest.fixture(params=["embedded", "native"])
@@ -134,6 +90,26 @@ async def test_columns_come_back_as_they_went_in(store: EventStore) -> None:
     assert rows["s"].tolist() == ["", "it's a \\ pin\n", "桜"]
     np.testing.assert_array_equal(np.stack(rows["a"].tolist()), vectors)
     assert [list(words) for words in rows["w"]] == [[], ["art"], ["a", "b'"]]
+
+
+async def test_arrays_go_in_as_they_are(store: EventStore) -> None:
+    """Blocks of engagement are arrays alone, and a text that repeats."""
+    await store.command("CREATE TABLE t (s String, i Int64, u UInt8, p Int16, f Float32) ENGINE = MergeTree ORDER BY i")
+    columns = {
+        "s": Repeated(["saves", "桜", "saves"], [2, 1, 1]),
+        "i": np.array([1, 2, 3, 2**63 - 1]),
+        "u": np.array([True, False, True, True]),
+        "p": np.array([-1, 0, 99, -32768], np.int16),
+        "f": np.array([0.5, -1, 1e30, 0], np.float64),
+    }
+    await store.insert("t", columns)
+    rows = await store.query("SELECT * FROM t ORDER BY i")
+    assert rows["s"].tolist() == ["saves", "saves", "桜", "saves"]
+    assert (rows["i"].tolist(), rows["u"].tolist()) == ([1, 2, 3, 2**63 - 1], [1, 0, 1, 1])
+    assert rows["p"].tolist() == [-1, 0, 99, -32768]
+    np.testing.assert_array_equal(rows["f"], columns["f"].astype(np.float32))
+    await store.insert("t", {name: values[:0] for name, values in columns.items() if name != "s"})
+    assert int((await store.query("SELECT count() AS n FROM t"))["n"][0]) == 4
 
 
 async def test_no_rows_are_an_empty_answer(store: EventStore) -> None:

@@ -60,6 +60,45 @@ async def test_others_are_followed_with_a_clock_that_is_off(
     assert engine.state.catalogue.known(np.array([1, 2], np.int64)).all()
 
 
+async def test_who_gets_every_partition_looks_once_more(engine: Engine) -> None:
+    """What the last holders wrote before this worker had them; afterwards there is nothing to ask for."""
+    everything = {("pins", 0), ("pins", 1)}
+    engine.folded = await Folded.load(engine.events)
+    tail = Tail(engine)
+    for pin in (1, 2, 3):
+        await engine.events.insert("pins", {"pin": [pin], "version": [1_760_000_000_000], "pinner": [7], "board": [3]})
+        if pin < 3:
+            tail.partitions_came()
+        if pin == 1:  # a rebalance, in the middle of which it has none
+            await tail.keep_up(set(), everything)
+            assert not engine.state.catalogue.known(np.array([1], np.int64)).any()
+        await tail.keep_up(everything, everything)
+    assert engine.state.catalogue.known(np.array([1, 2, 3], np.int64)).tolist() == [True, True, False]
+
+
+async def test_a_look_that_failed_is_still_owed(engine: Engine, tmp_path: Path) -> None:
+    everything = {("pins", 0)}
+    tail, there = Tail(engine), engine.events
+    tail.partitions_came()
+    engine.events = make_engine(nowhere(tmp_path)).events
+    with pytest.raises(StoreUnavailable):
+        await tail.keep_up(everything, everything)
+    engine.events = there
+    await there.insert("pins", {"pin": [1], "version": [1_760_000_000_000], "pinner": [7], "board": [3]})
+    await tail.keep_up(everything, everything)
+    assert engine.state.catalogue.known(np.array([1], np.int64)).all()
+
+
+async def test_partitions_that_come_end_the_pause(engine: Engine) -> None:
+    tail = Tail(engine)
+    pause = asyncio.create_task(tail.pause(3600))
+    await asyncio.sleep(0)
+    tail.partitions_came()
+    await asyncio.wait_for(pause, 5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(tail.pause(3600), 0.1)
+
+
 async def test_what_is_read_twice_at_once_is_folded_once(engine: Engine) -> None:
     """At a rebalance a partition is followed and taken up in the same moment."""
     rows = engagement(0, 3000)

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import lean_torch  # noqa: F401 - before torch
 import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils

@@ -1,0 +1,78 @@
+"""A worker that gets every partition knows what the others wrote to the last: nobody tells it any more from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from infra.ports import is_free
+from tests.integration.running import Worker, until
+from tests.integration.test_engine import PHOTOS, now, pin_event
+from tests.integration.test_near_duplicates import again
+from tests.integration.test_restart import partitions
+
+pytestmark = pytest.mark.real
+
+FIRST, PAIRS = 6_600_001, 8
+SECONDS = 120
+
+
+@pytest.fixture
+def survivor(worker: Worker) -> Iterator[Worker]:
+    """One more worker, which does not look at what others wrote by itself before this test is over."""
+    host, base = worker.settings.host, worker.settings.port_base
+    api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
+    seldom = {"PINSTREAM_FOLLOW_SECONDS": "3600"}
+    running = Worker(worker.settings, "survivor", {"api": api, "faust": faust}, seldom)
+    try:
+        running.start()
+        until("both have partitions", lambda: len(partitions(worker)) == 2 and all(partitions(worker).values()), 30)
+        yield running
+    finally:
+        running.stop()
+        if worker.process is None or worker.process.poll() is not None:
+            worker.start()
+
+
+@pytest.mark.parametrize("way", ["stopped", "killed"])
+def test_nothing_that_another_wrote_is_missed(worker: Worker, survivor: Worker, way: str) -> None:
+    """Pins and copies of them, some taken up and understood by one worker, some by the other, which then has all."""
+    first, stamp = FIRST + 1_000 * (way == "killed"), now()
+    originals, copies = range(first, first + PAIRS), range(first + 100, first + 100 + PAIRS)
+    word = f"handed{way}"
+    photos = PHOTOS[70 + PAIRS * (way == "killed") :]
+    worker.send(
+        "pins", [pin_event(pin, photo, time=stamp, title=word) for pin, photo in zip(originals, photos, strict=False)]
+    )
+    worker.send(
+        "pins",
+        [
+            pin_event(pin, photo, time=stamp + 1, title=word, image=again(photo))
+            for pin, photo in zip(copies, photos, strict=False)
+        ],
+    )
+    everything = sorted([*originals, *copies])
+    known = f"pin IN ({', '.join(map(str, everything))})"
+
+    def complete(table: str) -> bool:
+        stored = worker.query(f"SELECT uniqExact(pin) AS n FROM {table} WHERE {known}")
+        return int(stored["n"][0]) == len(everything)
+
+    for table in ("pins", "pin_annotations", "fingerprints", "safety"):
+        until(f"all are in {table}", partial(complete, table), SECONDS)
+    missing = set(everything) - found(survivor, word)
+    assert missing, "the survivor took them all up itself, so this test says nothing"
+
+    worker.kill() if way == "killed" else worker.stop()
+    until("one has everything", lambda: len(partitions(survivor)) == 1, 30)
+    until("it finds all of them by words", lambda: found(survivor, word) == set(everything), 20)
+    for original, copy in zip(originals, copies, strict=True):
+        body = survivor.get(f"/v1/pins/{copy}")
+        assert (body["canonical"], body["duplicates"]) == (original, 1), (original, copy)
+        assert body["unsafe"] is not None and survivor.get(f"/v1/pins/{original}")["unsafe"] is not None
+
+
+def found(worker: Worker, word: str) -> set[int]:
+    return {item["pin"] for item in worker.get(f"/v1/search?q={word}&n=200")["items"]}
