@@ -1,7 +1,7 @@
-"""Related pins: what people put on the same boards, and what looks alike, joined by rank.
+"""Related pins: what people put on the same boards, where walks over boards lead, and what looks alike, joined by rank.
 
 Boards know best what belongs together, but only of pins that people have saved; looks are known of every pin that
-was understood. Scores of the two have nothing in common, so places are joined (reciprocal rank fusion).
+was understood. Scores of these have nothing in common, so places are joined (reciprocal rank fusion).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from operators.slate.candidates import NOTHING, Found
 from operators.vision.rolled_up import first_of_each
 from streams.engine import Engine, as_it_serves
 from streams.pin_safety import showable
-from streams.slate_sources import best_of
+from streams.slate_sources import HOW, best_of
 from streams.stores.protocols import StoreUnavailable
 
 #: Pins that each source proposes for one in the answer, so that both have a say and deleted ones can go.
@@ -48,6 +48,12 @@ async def boards(engine: Engine, pin: int, k: int) -> Found:
     return Found(found.pins, found.scores.astype(np.float32))
 
 
+async def walks(engine: Engine, pin: int, k: int) -> Found:
+    """Pins that random walks from this one visit most: Pixie over the live board graph. One graph, one answer."""
+    found = engine.state.board_graph.walk(np.array([pin], np.int64), np.ones(1), k, seed=pin, how=HOW)
+    return Found(found.pins, found.scores.astype(np.float32))
+
+
 async def visual(engine: Engine, pin: int, k: int) -> Found:
     """Pins that look alike, by cosine; none before the pin is understood. Raises StoreUnavailable."""
     itself = np.array([pin], np.int64)
@@ -60,10 +66,14 @@ async def visual(engine: Engine, pin: int, k: int) -> Found:
     return best_of(near.ids[0][real], near.scores[0][real], k, without=itself)
 
 
-SOURCES: Mapping[str, Callable[[Engine, int, int], Awaitable[Found]]] = {"boards": boards, "visual": visual}
+SOURCES: Mapping[str, Callable[[Engine, int, int], Awaitable[Found]]] = {
+    "boards": boards,
+    "visual": visual,
+    "walks": walks,
+}
 
 
-async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = ("boards", "visual")) -> Related:
+async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = tuple(SOURCES)) -> Related:
     """Up to ``k`` pins related to ``pin`` that may be shown; neither it nor its near-duplicates, one of each picture.
 
     Raises:

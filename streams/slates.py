@@ -98,7 +98,8 @@ async def _asks(engine: Engine, requests: Sequence[SlateRequest], choices: Choic
     latest = np.concatenate([engine.state.recent.saved(request.pinner, SAVES).pins for request in requests])
     loading = engine.vector_cache.load(latest)
     await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
-    return [ask_of(engine.state, engine.vector_cache, each.pinner, each.now, choices) for each in requests]
+    state, cache = engine.state, engine.vector_cache
+    return [ask_of(state, cache, each.pinner, each.now, choices, _seed(each)) for each in requests]
 
 
 async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: Stages) -> dict[str, list[Found]]:
