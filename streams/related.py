@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +26,7 @@ from streams.stores.protocols import StoreUnavailable
 #: Pins that each source proposes for one in the answer, so that both have a say and deleted ones can go.
 DEPTH = 4
 SOURCE_SECONDS = 2.0
+SAME_BOARDS = ("boards", "walks")
 
 
 class RelatedPin(msgspec.Struct, frozen=True):
@@ -99,7 +101,7 @@ async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = t
         raise next(iter(failed.values()))
     found = {name: _shown(engine, each) for name, each in answers.items() if isinstance(each, Found)}
     scores = {name: dict(zip(each.pins.tolist(), each.scores.tolist(), strict=True)) for name, each in found.items()}
-    fused = fuse([each.pins for each in found.values()], sum(map(len, found.values())))
+    fused = fuse(_witnesses(found), sum(map(len, found.values())))
     pictures = engine.state.pictures.canonicals
     rows = first_of_each(pictures(fused.ids), without=pictures(np.array([pin], np.int64)))[:k]
     pins = [
@@ -107,6 +109,16 @@ async def related(engine: Engine, pin: int, k: int, sources: Collection[str] = t
         for other, score in zip(fused.ids[rows].tolist(), fused.scores[rows].tolist(), strict=True)
     ]
     return Related(pins, sorted(failed))
+
+
+def _witnesses(found: Mapping[str, Found]) -> list[Ints]:
+    """Rankings that are joined. Boards and walks look at the same boards, so they are one: each one's best in turns."""
+    rankings = [each.pins for name, each in found.items() if name not in SAME_BOARDS]
+    of_boards = [found[name].pins.tolist() for name in SAME_BOARDS if name in found]
+    if of_boards:
+        in_turns = dict.fromkeys(pin for place in zip_longest(*of_boards) for pin in place if pin is not None)
+        rankings.append(np.fromiter(in_turns, np.int64, len(in_turns)))
+    return rankings
 
 
 def _shown(engine: Engine, found: Found) -> Found:

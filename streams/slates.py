@@ -55,7 +55,8 @@ async def build_slates(
     choices = choices or choices_of(engine.settings.home)
     stages = Stages(engine.metrics, len(requests))
     if busy and choices.busy_candidates < choices.candidates:
-        choices = msgspec.structs.replace(choices, candidates=choices.busy_candidates)
+        steps = choices.walk_steps * choices.busy_candidates // choices.candidates
+        choices = msgspec.structs.replace(choices, candidates=choices.busy_candidates, walk_steps=steps)
         stages.leave_out("candidates")
     with stages.stage("seeds") as seeds:
         asks = await _asks(engine, requests, choices, stages)
