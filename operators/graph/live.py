@@ -45,7 +45,7 @@ class LiveGraph(Adjacency):
         self._sums = grown(self._sums, len(self._pins))
         found, scores = together(
             dense[known], np.asarray(weights, np.float64)[known], max_boards, max_pins_per_board,
-            *self._arrays, self._sums,
+            self._arrays, self._sums,
         )  # fmt: skip
         others = ~contains(self._pins.ids[found], seeds)
         return Related(*self._best(found[others], scores[others], k))

@@ -102,10 +102,11 @@ def _root_sums(cells, found, size, hits, roots, hit, hit_size):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _walks(
-    queries, steps, restart, key, seed, many, visits, p_table, p_arena, b_table, b_arena, cells, found, hits, roots, hit
-):  # type: ignore[no-untyped-def]
+def _walks(queries, steps, how, sides, scratch):  # type: ignore[no-untyped-def]
     """All walks of a query; returns steps taken, pins reached but for the query's own, and their boosted scores."""
+    restart, key, seed, many, visits = how
+    p_table, p_arena, b_table, b_arena = sides
+    cells, found, hits, roots, hit = scratch
     taken = np.zeros(len(queries), np.int64)
     size = 0
     for q in range(len(queries)):
@@ -139,11 +140,18 @@ def walks(
     together = min(int(steps.sum()), len(sides[0]))
     scratch.have(one, together)
     return _walks(
-        queries, steps, round(how.restart * 256), how.key, np.uint64(seed & 0xFFFFFFFFFFFFFFFF), how.many, how.visits,
-        *(side.view(np.uint32) for side in sides),
-        scratch.cells[: _slots(one)], scratch.found,
-        scratch.hits[: _slots(together)], scratch.roots, scratch.hit,
-    )  # fmt: skip
+        queries,
+        steps,
+        (round(how.restart * 256), how.key, np.uint64(seed & 0xFFFFFFFFFFFFFFFF), how.many, how.visits),
+        (sides[0].view(np.uint32), sides[1].view(np.uint32), sides[2].view(np.uint32), sides[3].view(np.uint32)),
+        (
+            scratch.cells[: _slots(one)],
+            scratch.found,
+            scratch.hits[: _slots(together)],
+            scratch.roots,
+            scratch.hit,
+        ),
+    )
 
 
 def _slots(pins: int) -> int:

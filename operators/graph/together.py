@@ -9,11 +9,12 @@ from operators.graph.segments import DEGREE, START
 
 
 @njit(cache=True, nogil=True)
-def together(seeds, weights, max_boards, max_pins, p_table, p_arena, b_table, b_arena, scratch):  # type: ignore[no-untyped-def]
+def together(seeds, weights, max_boards, max_pins, sides, scratch):  # type: ignore[no-untyped-def]
     """Pins reached and ``Σ_seeds weight Σ_boards 1 / log2(2 + pins) / sqrt(boards of the pin)``, latest first.
 
     ``scratch`` (a float for each pin) is all 0 before and after.
     """
+    p_table, p_arena, b_table, b_arena = sides
     room = 1024
     touched = np.empty(room, np.int32)
     count = 0

@@ -48,7 +48,7 @@ def unranked(quality: Floats, scores: Floats) -> Floats:
     good = np.where(np.isnan(quality), 0.5, _share_below(quality)).astype(np.float32)
     general = np.logical_not(personal)
     points = _points(scores)
-    if WALKS < scores.shape[1]:
+    if scores.shape[1] > WALKS:
         points[:, BOARDS] = points[:, [BOARDS, WALKS]].max(axis=1)
         points[:, WALKS] = 0
     fused = _fused(points[:, personal]) + QUALITY * good + GENERAL * _fused(points[:, general])
