@@ -25,6 +25,7 @@ from streams.api.server import ApiServer
 from streams.encoders.filling import IDLE, Filler, lead
 from streams.encoders.following import follow
 from streams.engine import Engine
+from streams.graph_compaction import compact
 from streams.instance import hold_name
 from streams.ladder import Ladder
 from streams.memory import collect_seldom, give_back
@@ -38,6 +39,8 @@ from streams.transport.batches import BatchConsumer, BatchTransport, batches_of,
 log = logging.getLogger(__name__)
 #: Seconds between looks at which encoder serves.
 FOLLOW_SECONDS = 0.5
+#: Seconds between looks at whether the board graph is worth compacting.
+COMPACT_SECONDS = 5.0
 #: Seconds between looks at how far this worker is behind, and at which parts answer.
 LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
 #: How long a rebalance waits for pins and pinners in hand, seconds. For engagement it waits until it is stored.
@@ -360,6 +363,20 @@ class Watch(Service):
         while not self.should_stop:
             await ladder.look()
             await self.sleep(LADDER_SECONDS)
+
+
+@app.service
+class Graph(Service):
+    """Compacts the board graph."""
+
+    @Service.task
+    async def _compact(self) -> None:
+        while not self.should_stop:
+            await self.sleep(COMPACT_SECONDS)
+            try:
+                await compact(app.engine.state)
+            except MemoryError:
+                log.exception("the board graph is not compacted: give the worker more memory")
 
 
 @app.service

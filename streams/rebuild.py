@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.board_graph import MOST_SAVED, Origin
 from operators.events import Kind
+from operators.graph.adjacency import MOST_SAVED
+from operators.graph.origin import Origin
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
@@ -150,6 +151,7 @@ async def _saves(state: HotState, events: EventStore) -> None:
         pins, boards = np.array(rows["pin"]), np.array(rows["board"])
         live = ~state.catalogue.is_deleted(pins)
         state.board_graph.add(pins[live], boards[live], Origin.SAVED)
+    state.board_graph.compact()
 
 
 async def _recent(state: HotState, events: EventStore, latest: str) -> None:

@@ -18,7 +18,7 @@ from streams.state import HotState
 from streams.vector_cache import VectorCache
 
 
-def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: Choices) -> Ask:
+def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: Choices, seed: int = 0) -> Ask:
     """What sources start from. Vectors are those that the cache holds: :meth:`VectorCache.load` them before."""
     saves = state.recent.saved(pinner, SAVES)
     pins, first = np.unique(saves.pins, return_index=True)
@@ -30,8 +30,9 @@ def ask_of(state: HotState, cache: VectorCache, pinner: int, now: int, choices: 
     wish /= max(float(np.linalg.norm(wish)), 1e-12)
     seeds = slice(0, choices.seeds)
     return Ask(
-        pinner, now, pins[seeds], weights[seeds], vectors[seeds], wish.astype(np.float32), float(weights.sum()), choices
-    )
+        pinner, now, pins[seeds], weights[seeds], vectors[seeds],
+        wish.astype(np.float32), float(weights.sum()), choices, seed,
+    )  # fmt: skip
 
 
 def signals(

@@ -5,13 +5,15 @@ A new source is a new callable in :data:`SOURCES`, and its name at the end of ``
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.graph.pixie import Walking
 from operators.slate.candidates import NOTHING, Floats, Found
 from operators.slate.choices import DAY_MS, Choices
 from operators.small_sets import best_scores, contains
@@ -21,6 +23,8 @@ from streams.engine import Engine
 FRESH_HALF_LIFE = 3 * DAY_MS
 #: Followed pinners that one slate looks at, and pins of each.
 FOLLOWED, PINS_OF_EACH = 50, 20
+#: Walks shorter than the paper's (α = 0.5) found more of what pinners saved next: ``docs/graph.md``.
+HOW = Walking(steps=20_000, restart=0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Ask:
     taste: Floats  # (d,) L2-normalised, or zero where unknown
     activity: float  # saves lately, each counting its weight
     choices: Choices
+    #: What chance starts from; the slate tells it.
+    seed: int = 0
 
 
 Source = Callable[[Engine, Sequence[Ask]], Awaitable[list[Found]]]
@@ -71,6 +77,20 @@ async def boards(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     return found
 
 
+async def walks(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What random walks from the latest saves visit most: Pixie over the live board graph. Score: boosted visits.
+
+    Walks of several pinners are taken one by one, and the worker does what else is due in between.
+    """
+    found: list[Found] = []
+    for ask in asks:
+        how = replace(HOW, steps=ask.choices.walk_steps)
+        walked = engine.state.board_graph.walk(ask.seeds, ask.weights, ask.choices.source_limit, ask.seed, how)
+        found.append(Found(walked.pins, walked.scores.astype(np.float32)))
+        await asyncio.sleep(0)
+    return found
+
+
 async def trending(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     """What everybody engages with in these hours; the same for all pinners of the batch."""
     top = engine.state.trending.top(asks[0].choices.source_limit, max(ask.now for ask in asks))
@@ -98,7 +118,9 @@ async def followed(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     return found
 
 
-SOURCES: Mapping[str, Source] = {source.__name__: source for source in (visual, boards, trending, fresh, followed)}
+SOURCES: Mapping[str, Source] = {
+    source.__name__: source for source in (visual, boards, trending, fresh, followed, walks)
+}
 #: The others ask memory alone.
 ASK_MILVUS = frozenset({"visual"})
 

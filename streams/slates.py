@@ -55,7 +55,8 @@ async def build_slates(
     choices = choices or choices_of(engine.settings.home)
     stages = Stages(engine.metrics, len(requests))
     if busy and choices.busy_candidates < choices.candidates:
-        choices = msgspec.structs.replace(choices, candidates=choices.busy_candidates)
+        steps = choices.walk_steps * choices.busy_candidates // choices.candidates
+        choices = msgspec.structs.replace(choices, candidates=choices.busy_candidates, walk_steps=steps)
         stages.leave_out("candidates")
     with stages.stage("seeds") as seeds:
         asks = await _asks(engine, requests, choices, stages)
@@ -98,7 +99,8 @@ async def _asks(engine: Engine, requests: Sequence[SlateRequest], choices: Choic
     latest = np.concatenate([engine.state.recent.saved(request.pinner, SAVES).pins for request in requests])
     loading = engine.vector_cache.load(latest)
     await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
-    return [ask_of(engine.state, engine.vector_cache, each.pinner, each.now, choices) for each in requests]
+    state, cache = engine.state, engine.vector_cache
+    return [ask_of(state, cache, each.pinner, each.now, choices, _seed(each)) for each in requests]
 
 
 async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: Stages) -> dict[str, list[Found]]:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from operators.annotations.pin_texts import PinTexts
 from operators.batch import Engagement, Ints
-from operators.board_graph import BoardGraph, Origin
 from operators.catalogue import Catalogue
 from operators.duplicates import RecentIds
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.follows import Follows
+from operators.graph.live import LiveGraph
+from operators.graph.origin import Origin
 from operators.identity import stable_id
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
@@ -36,7 +37,7 @@ class HotState:
         self.follows = Follows()
         self.safety = Safety()
         self.quality = Quality(self.safety)
-        self.board_graph = BoardGraph()
+        self.board_graph = LiveGraph()
         self.trending = Trending()
         self.recent = RecentActions()
         self.duplicates = RecentIds()

@@ -18,6 +18,8 @@ from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
+from operators.graph.origin import Origin
+from operators.graph.pixie import Walking
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
 from operators.vision.canonical import Canonical
@@ -48,6 +50,10 @@ def warm_up() -> None:
 
     ids, one = np.array([11, 12]), np.array([11])
     state.board_graph.related(one, np.ones(1), 1)
+    state.board_graph.walk(one, np.ones(1), 1, 1, Walking(steps=100))
+    state.board_graph.compact()
+    state.board_graph.drop(one, np.array([4]), Origin.SAVED)
+    state.board_graph.remove(one)
     state.trending.top(1, _TIME)
     state.quality.pins(ids, _TIME)
     state.quality.owners(one, _TIME)

@@ -13,10 +13,11 @@ from operators.small_sets import taken_in_turns
 
 Floats = NDArray[np.float32]
 
-#: The sources, in the order of the columns of :attr:`Candidates.scores`. Append only: the ranker's features follow it.
-SOURCES = ("visual", "boards", "trending", "fresh", "followed")
+#: The sources, in the order of the columns of :attr:`Candidates.scores`. Append only: stored slates
+#: and the ranker's features follow it.
+SOURCES = ("visual", "boards", "trending", "fresh", "followed", "walks")
 #: Sources that know the pinner. When none of them finds anything, the slate is merely popular.
-PERSONAL = ("visual", "boards", "followed")
+PERSONAL = ("visual", "boards", "followed", "walks")
 
 
 @dataclass(frozen=True, slots=True)

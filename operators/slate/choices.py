@@ -27,6 +27,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed_half_life: int = 7 * DAY_MS
     #: Neighbours that Milvus finds for each seed.
     neighbours: int = 60
+    #: Steps of the random walks of one slate, some 0.1 ms a thousand; in a crowd fewer, as of candidates.
+    walk_steps: int = 10_000
     source_seconds: float = 0.300
     vectors_seconds: float = 0.200
     rank_seconds: float = 0.400

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from operators.slate.candidates import SOURCES, Floats
 
+#: The sources that the ranker in service was trained with: what only others propose is to it as if nobody did.
+RANKED = SOURCES[:5]
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -35,7 +37,7 @@ class Signals:
     follows: Floats  # 1 where the pinner follows the pin's owner, else 0
     activity: Floats  # how much the pinner saved lately (a count)
     now: NDArray[np.int64]  # stream time, milliseconds since the epoch
-    scores: Floats  # (n, len(SOURCES)), each source's own score
+    scores: Floats  # (n, all sources of candidates), each source's own score
 
     def __len__(self) -> int:
         return len(self.quality)
@@ -56,7 +58,7 @@ NAMES: tuple[str, ...] = (
     "follows",
     "hour_sin",
     "hour_cos",
-    *(f"from_{source}" for source in SOURCES),
+    *(f"from_{source}" for source in RANKED),
     "sources",
 )
 
@@ -82,7 +84,7 @@ def features(signals: Signals) -> Floats:
     turn = (signals.now % DAY_MS) * (2 * np.pi / DAY_MS)
     add(np.sin(turn))
     add(np.cos(turn))
-    for source, scores in zip(SOURCES, signals.scores.T, strict=True):
+    for source, scores in zip(RANKED, signals.scores.T, strict=False):
         add(np.log1p(np.maximum(scores, 0)) if source in _UNBOUNDED else scores)
-    add(np.count_nonzero(~np.isnan(signals.scores), axis=1).astype(np.float32))
+    add(np.count_nonzero(~np.isnan(signals.scores[:, : len(RANKED)]), axis=1).astype(np.float32))
     return np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)

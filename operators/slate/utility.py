@@ -16,6 +16,7 @@ from operators.slate.candidates import PERSONAL, SOURCES, Floats
 ACTIONS = ("save", "closeup", "outbound_click", "hide")
 #: Without a ranker: what quality, and sources that are the same for everybody, count beside those that know the pinner.
 QUALITY, GENERAL = 0.5, 0.1
+BOARDS, WALKS = SOURCES.index("boards"), SOURCES.index("walks")
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +37,7 @@ def unranked(quality: Floats, scores: Floats) -> Floats:
     """The order without a ranker, ``(n,)`` in 0 … 1.6: who proposes the pin, and how early, before how good it is.
 
     Scales of sources have nothing in common, so places count (reciprocal rank fusion, as in ``operators.fusion``).
+    ``boards`` and ``walks`` look at the same boards: of these two the better place counts.
     ``docs/degradation.md`` has what it is worth.
 
     Args:
@@ -45,18 +47,28 @@ def unranked(quality: Floats, scores: Floats) -> Floats:
     personal = [name in PERSONAL for name in SOURCES[: scores.shape[1]]]
     good = np.where(np.isnan(quality), 0.5, _share_below(quality)).astype(np.float32)
     general = np.logical_not(personal)
-    points = _fused(scores[:, personal]) + QUALITY * good + GENERAL * _fused(scores[:, general])
-    return points.astype(np.float32)
+    points = _points(scores)
+    if scores.shape[1] > WALKS:
+        points[:, BOARDS] = points[:, [BOARDS, WALKS]].max(axis=1)
+        points[:, WALKS] = 0
+    fused = _fused(points[:, personal]) + QUALITY * good + GENERAL * _fused(points[:, general])
+    return fused.astype(np.float32)
 
 
-def _fused(scores: Floats) -> Floats:
-    """Points for each place in each column, the best pin's made 1; 0 where no source proposes the pin."""
-    points = np.zeros(len(scores), np.float32)
-    for column in scores.T:
+def _points(scores: Floats) -> Floats:
+    """Points for each place in each column; 0 where no source proposes the pin."""
+    points = np.zeros(scores.shape, np.float32)
+    for column, own in zip(scores.T, points.T, strict=True):
         known = ~np.isnan(column)
         places = np.searchsorted(np.sort(-column[known]), -column[known], side="left")
-        points[known] += 1 / (SMOOTHING + 1 + places)
-    return points / points.max() if points.any() else points
+        own[known] = 1 / (SMOOTHING + 1 + places)
+    return points
+
+
+def _fused(points: Floats) -> Floats:
+    """The sum of all columns, the best pin's made 1."""
+    total = points.sum(axis=1)
+    return total / total.max() if total.any() else total
 
 
 def _share_below(values: Floats) -> Floats:

@@ -13,10 +13,12 @@ from streams.cli.tables import table
 @click.command(name="related")
 @click.argument("pin")
 @click.option("-n", default=25, show_default=True, type=click.IntRange(1, 200), help="Related pins.")
-@click.option("--sources", help="Comma-separated: visual (Milvus), boards (co-occurrence).  [default: both]")
+@click.option(
+    "--sources", help="Comma-separated: visual (Milvus), boards (co-occurrence), walks (Pixie).  [default: all]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the API's answer as it is.")
 def command(pin: str, n: int, sources: str | None, as_json: bool) -> None:
-    """Print pins that look like PIN, and pins that people put on the same boards.
+    """Print pins that look like PIN, and pins that boards lead to.
 
     Needs a running worker.
     """

@@ -24,7 +24,7 @@ async def test_what_looks_alike_and_what_stands_on_the_same_boards(engine):
     together = await related(engine, 100, 10, {"boards"})
     assert ids(together)[0] == 190
     both = await related(engine, 100, 40)
-    assert 190 in ids(both) and set(both.pins[0].sources) == {"boards", "visual"} and both.degraded == []
+    assert 190 in ids(both) and set(both.pins[0].sources) == {"boards", "visual", "walks"} and both.degraded == []
 
 
 async def test_never_itself_nor_deleted_pins(engine):

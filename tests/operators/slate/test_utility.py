@@ -39,3 +39,14 @@ def test_two_sources_that_agree_beat_one():
     scores[:, SOURCES.index("boards")] = [0.9, 0.8, np.nan]
     scores[:, SOURCES.index("visual")] = [np.nan, 0.5, 0.9]
     assert unranked(np.full(3, np.nan, np.float32), scores).argmax() == 1
+
+
+def test_boards_and_walks_are_one_witness_not_two() -> None:
+    unknown = np.full(3, np.nan, np.float32)
+    scores = np.full((3, len(SOURCES)), np.nan, np.float32)
+    scores[:, SOURCES.index("boards")] = [0.9, 0.9, np.nan]
+    alone = unranked(unknown, scores)
+    scores[:, SOURCES.index("walks")] = [5.0, 4.0, 3.0]
+    both = unranked(unknown, scores)
+    assert both[:2].tolist() == alone[:2].tolist(), "the same boards again add nothing"
+    assert both[2] > alone[2], "what only walks reach is proposed"
