@@ -74,7 +74,8 @@ class SlateSpec:
         expected = dict(zip(ACTIONS, np.ascontiguousarray(probabilities.T), strict=True))
         if weights is not None:
             return weighted_sum(*expected.values(), weights=[getattr(weights, name) for name in ACTIONS])
-        return self._array(self._utility.run(inputs(signals) | expected)[UTILITY])
+        columns = expected if self._utility.graph.inputs.keys() <= expected.keys() else inputs(signals) | expected
+        return self._array(self._utility.run(columns)[UTILITY])
 
     @cached_property
     def _features(self) -> Program:

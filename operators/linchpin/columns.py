@@ -92,6 +92,10 @@ class Shape:
         return self.labels or tuple(f"{name}_{number}" for number in range(self.width))
 
 
+_FLOAT, _INT = np.dtype(np.float32), np.dtype(np.int64)
+_TYPES = {Kind.FLOAT: _FLOAT, Kind.VECTOR: _FLOAT, Kind.ID: _INT, Kind.TIME: _INT}
+
+
 def length(column: Column) -> int:
     """Rows of a column."""
     return len(column.starts) - 1 if isinstance(column, Sets) else len(column)
@@ -103,7 +107,12 @@ def fitted(name: str, column: object, shape: Shape, rows: int) -> Column:
     Raises:
         RunError: another number of rows, another width, or values that are not of this kind.
     """
-    if shape.kind is Kind.SET:
+    kind = shape.kind
+    # Most columns are right as they are, and looking closer at each would cost as much as computing it.
+    right = type(column) is np.ndarray and column.dtype is _TYPES.get(kind) and column.flags.c_contiguous
+    if right and column.shape == ((rows, shape.width) if kind is Kind.VECTOR else (rows,)):
+        return column
+    if kind is Kind.SET:
         if not isinstance(column, Sets) or length(column) != rows:
             raise RunError(f"{name}: expected {rows} sets (operators.linchpin.columns.Sets)")
         return column

@@ -13,7 +13,10 @@ DAY = 86_400_000
 
 
 def _known(*times: Time) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.logical_and.reduce([each != NO_TIME for each in times])
+    known = times[0] != NO_TIME
+    for each in times[1:]:
+        known &= each != NO_TIME
+    return known
 
 
 @transform(missing="kept", shape=positive("unit"))
@@ -35,4 +38,5 @@ def decay(value: Float, since: Time, now: Time, *, half_life: int) -> Float:
 def cycle(time: Time, *, period: int = DAY, wave: Literal["sin", "cos"] = "sin") -> Float:
     """Where in a period, such as a day in UTC, a time is: sine or cosine of its turn."""
     turn = (time % period) * (2 * np.pi / period)
-    return np.where(_known(time), np.sin(turn) if wave == "sin" else np.cos(turn), np.nan)
+    found, known = np.sin(turn) if wave == "sin" else np.cos(turn), _known(time)
+    return found if known.all() else np.where(known, found, np.nan)

@@ -118,7 +118,12 @@ def rows(n: int, seed: int = 0) -> dict[str, Column]:
 
     ids = np.array(KNOWN_IDS + [2**62 + each for each in KNOWN_IDS])
     countries = np.array(["se", "de", "br", "jp", "no,such\tland 💡", ""], object)
-    counts = chance.integers(0, 4, (2, n))
+
+    def sets(*also: int) -> Sets:
+        ends = np.cumsum(chance.integers(0, 4, n))
+        drawn = np.split(chance.integers(0, 30, ends[-1] if n else 0), ends[:-1])
+        return Sets.of([np.append(each, also) for each in drawn[:n]])
+
     return {
         "saves": gaps(chance.poisson(2, n).astype(np.float32), np.nan),
         "shown": gaps(chance.poisson(60, n).astype(np.float32), np.nan),
@@ -127,8 +132,8 @@ def rows(n: int, seed: int = 0) -> dict[str, Column]:
         "owner": gaps(chance.choice(ids, n), 0),
         "domain": gaps(np.where(chance.random(n) < 0.3, 7, chance.choice(ids, n)), 0),
         "country": gaps(chance.choice(countries, n), None),
-        "topics": Sets.of([chance.choice(30, each, replace=False).tolist() for each in counts[0]]),
-        "wishes": Sets.of([[*chance.choice(30, each, replace=False).tolist(), 1003] for each in counts[1]]),
+        "topics": sets(),
+        "wishes": sets(1003),
         "pin": gaps(chance.normal(size=(n, 16)).astype(np.float32), np.nan),
         "taste": gaps(chance.normal(size=(n, 16)).astype(np.float32), np.nan),
     }
