@@ -23,11 +23,11 @@ import numpy as np
 from operators.batch import Engagement, Source
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.slate.choices import Choices
-from operators.slate.features import NAMES
 from streams.circuit import Circuit
 from streams.engine import Engine
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.slate_spec import shipped
 from streams.slates import SlateRequest, build_slates
 from streams.state import HotState
 from streams.stores.protocols import Neighbours, Ranked
@@ -46,7 +46,7 @@ class FixedRanker:
 
     def __init__(self) -> None:
         self.circuit = Circuit("triton")
-        self._weights = np.random.default_rng(1).normal(0, 0.2, (len(NAMES), 4)).astype(np.float32)
+        self._weights = np.random.default_rng(1).normal(0, 0.2, (len(shipped().names), 4)).astype(np.float32)
 
     async def rank(self, features: np.ndarray) -> Ranked:
         return Ranked(1 / (1 + np.exp(-np.clip(features @ self._weights, -30, 30))), "fixed")

@@ -33,6 +33,7 @@ from streams.persist import persist
 from streams.pin_judging import Judging
 from streams.resuming import resume
 from streams.settings import Settings
+from streams.slate_spec import spec_of
 from streams.tail import Tail, catch_up
 from streams.transport.batches import BatchConsumer, BatchTransport, batches_of, deliveries
 
@@ -362,6 +363,7 @@ class Watch(Service):
         ladder = Ladder(app.engine)
         while not self.should_stop:
             await ladder.look()
+            spec_of(app.engine.settings, app.engine.metrics)  # also while nobody gets a slate
             await self.sleep(LADDER_SECONDS)
 
 

@@ -86,6 +86,11 @@ class Metrics:
             "pinstream_stage_items", "Candidates into and out of a stage of a slate.", ["stage", "direction"]
         )
         self._stage_seconds = histogram("pinstream_stage_seconds", "Time of one stage of one slate.", ["stage"])
+        self._spec_refused = gauge(
+            "pinstream_spec_refused", "1 while the spec that is there cannot be used and the one before goes on."
+        )
+        self._spec_read = counter("pinstream_spec_reads", "Specs read, by what became of them.", ["outcome"])
+        self._spec = Info("pinstream_spec", "The spec that slates are made with.", registry=self.registry)
         self._pins = counter("pinstream_pins_understood", "Pins whose image was detected, encoded and stored.")
         self._unscored = counter(
             "pinstream_pins_unscored", "Understood pins that the safety model did not judge, so no filter knows them."
@@ -179,6 +184,12 @@ class Metrics:
         self._stage_items.labels(stage, "in").inc(entered)
         self._stage_items.labels(stage, "out").inc(left)
         self._stage_seconds.labels(stage).observe(seconds)
+
+    def spec(self, version: str, *, refused: bool) -> None:
+        """A spec was read: whether it serves, and the version that does."""
+        self._spec_read.labels("refused" if refused else "taken").inc()
+        self._spec_refused.set(refused)
+        self._spec.info({"version": version})
 
     def understood(self, pins: int, objects: int, unscored: int = 0) -> None:
         """Pins that vision has stored, the objects found in them, and how many of the pins have no safety score."""

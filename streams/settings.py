@@ -57,6 +57,12 @@ class Settings:
     #: ``auto``: 2 where it was trained and measured to be better on the same photos. See ``docs/models.md``.
     detector: str = "auto"
 
+    #: What the ranker sees of a candidate and what a candidate is worth, in Linchpin; read again whenever it changes.
+    #: See ``docs/linchpin.md``.
+    spec: Path = PROJECT / "streams" / "feed.linchpin"
+    #: Python modules with transforms of one's own for it, comma-separated.
+    transforms: str = ""
+
     #: Engagement rows that may wait in memory for ClickHouse (some 85 bytes each); then the worker reads no further.
     waiting_rows: int = 600_000
     #: Slates whose rows may wait for ClickHouse (some 18 kB each); later ones are read back from Kafka.

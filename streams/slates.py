@@ -17,20 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.catalogue import Facts
+from operators.linchpin.errors import RunError
 from operators.relevance import SAVES
 from operators.slate.candidates import Floats, Found
 from operators.slate.choices import Choices
-from operators.slate.features import features
+from operators.slate.features import Signals
 from operators.slate.ordering import order
 from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
-from operators.slate.utility import unranked, utility
+from operators.slate.utility import unranked
 from streams.engine import Engine, as_it_serves
 from streams.pin_safety import showable
 from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
 from streams.slate_signals import ask_of, relevances, signals
 from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
+from streams.slate_spec import SlateSpec, spec_of
 from streams.slate_stages import Stages
 from streams.stores.protocols import Ranked
 
@@ -53,6 +55,7 @@ async def build_slates(
         return []
     engine = as_it_serves(engine)
     choices = choices or choices_of(engine.settings.home)
+    spec = spec_of(engine.settings, engine.metrics)
     stages = Stages(engine.metrics, len(requests))
     if busy and choices.busy_candidates < choices.candidates:
         steps = choices.walk_steps * choices.busy_candidates // choices.candidates
@@ -75,13 +78,16 @@ async def build_slates(
         closeness = await _in_turns(partial(_relevances, engine), drafts)
         facts = Facts.joined([draft.facts for draft in drafts])
         known = signals(engine.state, asks, candidates, facts, closeness)
+        table = _computed(stages, lambda: spec.features(known))
     with stages.stage("ranker", filters.went_out):
-        probabilities, models = await _ranked(engine, features(known), choices, stages)
-        parts = parts_of(candidates)
-        if probabilities is None:
-            scores = [unranked(known.quality[part], known.scores[part]) for part in parts]
+        probabilities, models = await _ranked(engine, table, choices, stages)
+        worth = _worth(spec, known, probabilities, choices, stages)
+        if worth is None:
+            probabilities, models = None, {}
         else:
-            scores = [utility(probabilities[part], choices.weights) for part in parts]
+            models = {**models, "spec": spec.version} if models else {}
+        parts = parts_of(candidates)
+        scores = [unranked(known.quality[part], known.scores[part]) if worth is None else worth[part] for part in parts]
     with stages.stage("ordering", filters.went_out) as ordering:
         placed = await _in_turns(partial(_placed, engine, choices), drafts, scores)
         ordering.went_out = [len(rows) for rows in placed]
@@ -123,10 +129,34 @@ def _relevances(engine: Engine, draft: Draft) -> tuple[Floats, Floats]:
     return relevances(draft.ask, engine.vector_cache, draft.candidates.pins)
 
 
+def _computed(stages: Stages, compute: Callable[[], Floats]) -> Floats | None:
+    """What the spec computes; None when one of its transforms fails."""
+    try:
+        return compute()
+    except RunError as wrong:
+        stages.leave_out("spec", str(wrong))
+        return None
+
+
+def _worth(
+    spec: SlateSpec, known: Signals, probabilities: Floats | None, choices: Choices, stages: Stages
+) -> Floats | None:
+    """The utility of each candidate; None without the ranker, and where none can be told of one of them."""
+    if probabilities is None:
+        return None
+    worth = _computed(stages, lambda: spec.utility(known, probabilities, choices.weights))
+    if worth is not None and not np.isfinite(worth).all():
+        stages.leave_out("spec", "the utility of a pin is missing or infinite: IfMissing gives it a value")
+        return None
+    return worth
+
+
 async def _ranked(
-    engine: Engine, table: Floats, choices: Choices, stages: Stages
+    engine: Engine, table: Floats | None, choices: Choices, stages: Stages
 ) -> tuple[Floats | None, dict[str, str]]:
     """Probabilities and the versions that gave them; None when the ranker does not answer in time."""
+    if table is None:
+        return None, {}
     if not len(table):
         return np.empty((0, 4), np.float32), {}
 

@@ -20,6 +20,10 @@ from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
 from operators.graph.origin import Origin
 from operators.graph.pixie import Walking
+from operators.linchpin.columns import columns_of
+from operators.linchpin.kernels import common_ids, dots
+from operators.linchpin.models import Forest, Layers
+from operators.linchpin.program import Program
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
 from operators.vision.canonical import Canonical
@@ -28,6 +32,7 @@ from operators.vision.fingerprint import VIEWS, WORDS
 from operators.vision.photo_quality import photo_quality
 from streams.feed_schedule import FeedSchedule
 from streams.slate_sources import best_of
+from streams.slate_spec import shipped
 from streams.state import HotState
 
 _TIME = 1_750_000_000_000
@@ -75,11 +80,25 @@ def warm_up() -> None:
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
     order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
+    _models()
     pictures = Canonical()
     for pin in (1, 2):
         pictures.add(pin, _TIME, np.full((len(VIEWS), WORDS), pin, np.uint64))
     for look in (salient_palette, photo_quality):
         look(np.zeros((8, 8, 3), np.uint8))
+
+
+def _models() -> None:
+    """What a spec may hold; the one that ships needs only some of it."""
+    row = np.zeros((1, 2), np.float32)
+    dots(row, row)
+    starts, ids = np.array([0, 1]), np.array([1])
+    common_ids(starts, ids, starts, ids)
+    Layers.of([{"weight": [[1.0], [1.0]]}])(row)
+    leaf = {"children_left": [-1], "children_right": [-1], "feature": [-1], "threshold": [0.0], "value": [0.0]}
+    Forest.of([leaf])(row)
+    spec = shipped().graph
+    Program(spec).run(columns_of([{}], spec.inputs))
 
 
 def _words() -> dict[str, list[Any]]:

@@ -1,10 +1,10 @@
 """Training rows of the ranker: every impression with what was known before it, and what came of it.
 
-Events are replayed in time order through the same decoding, hot state, sources and features as in serving. A slate's
+Events are replayed in time order through the same decoding, hot state, sources and spec as in serving. A slate's
 features are made before its first impression is folded in, so nothing later can leak into them; its labels are
 the actions on the same slate and pin, whenever they come.
 
-    python -m training.ranker_rows EVENTS… --out rows.npz [--vectors vectors.npz]
+    python -m training.ranker_rows EVENTS… --out rows.npz [--vectors vectors.npz] [--spec feed.linchpin]
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from operators.identity import stable_id
 from operators.positions import examination
 from operators.slate.candidates import Candidates, merge
 from operators.slate.choices import Choices
-from operators.slate.features import NAMES, features
 from operators.slate.utility import ACTIONS
 from streams.engine import Engine
 from streams.slate_signals import ask_of, relevances, signals
 from streams.slate_sources import SOURCES
+from streams.slate_spec import SHIPPED, SlateSpec, load, shipped
 from streams.state import HotState
 from streams.traffic.lines import Line, decode_line, open_to_read
 from streams.vector_cache import VectorCache
@@ -57,8 +57,8 @@ class Shown:
 class Replay:
     """A hot state that events are folded into, and the popularity baseline beside it."""
 
-    def __init__(self, vectors: ExactVectors, choices: Choices) -> None:
-        self.state, self.choices = HotState(), choices
+    def __init__(self, vectors: ExactVectors, choices: Choices, spec: SlateSpec) -> None:
+        self.state, self.choices, self.spec = HotState(), choices, spec
         self.cache = VectorCache(vectors)
         # Sources only look at these two parts of an engine.
         self.engine = cast(Engine, SimpleNamespace(state=self.state, vectors=vectors, vector_cache=self.cache))
@@ -115,7 +115,7 @@ class Replay:
             self.state.catalogue.facts(pins),
             [relevances(ask, self.cache, pins)],
         )
-        return features(known), np.stack([self._rate(pin) for pin in shown.pins])
+        return self.spec.features(known), np.stack([self._rate(pin) for pin in shown.pins])
 
     def _count(self, engagement: Any) -> None:
         looked_at = examination(engagement.surface, engagement.position)
@@ -152,11 +152,11 @@ def slates_of(lines: Iterable[Line]) -> tuple[dict[int, Shown], set[tuple[int, i
 
 
 async def training_rows(
-    lines: Sequence[Line], vectors: ExactVectors, choices: Choices | None = None
+    lines: Sequence[Line], vectors: ExactVectors, choices: Choices | None = None, spec: SlateSpec | None = None
 ) -> dict[str, np.ndarray]:
     """Columns with one entry an impression, in the order of slates: features, labels, baseline, examination, …"""
     shown, actions = slates_of(lines)
-    replay = Replay(vectors, choices or Choices())
+    replay = Replay(vectors, choices or Choices(), spec or shipped())
     columns: dict[str, list[Any]] = defaultdict(list)
     for line in lines:
         slate = stable_id(line.event["slate"]) if line.topic == "impressions" and line.event.get("slate") else 0
@@ -194,14 +194,19 @@ def main() -> None:
     parser.add_argument("events", nargs="+", metavar="EVENTS", help="event files: pins, pinners and traffic")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vectors", type=Path, help="pin vectors by training.ranker_vectors; without it: no relevance")
+    parser.add_argument(
+        "--spec", type=Path, default=SHIPPED, help="what makes the features; the one that ships if left out"
+    )
+    parser.add_argument("--transforms", default="", help="modules with transforms of one's own, comma-separated")
     given = parser.parse_args()
+    spec = load(given.spec, transforms=given.transforms)
     vectors = ExactVectors(np.empty(0, np.int64), np.empty((0, 0), np.float32))
     if given.vectors:
         with np.load(given.vectors) as stored:
             vectors = ExactVectors(stored["pins"], stored["vectors"])
-    rows = asyncio.run(training_rows(read(given.events), vectors))
+    rows = asyncio.run(training_rows(read(given.events), vectors, spec=spec))
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(given.out, names=np.array(NAMES), **rows)
+    np.savez_compressed(given.out, names=np.array(spec.names), **rows)
     positives = dict(zip(ACTIONS, rows["labels"].sum(axis=0).tolist(), strict=True))
     print(f"{len(rows['time']):,} impressions of {len(np.unique(rows['slate'])):,} slates; {positives} → {given.out}")
 

@@ -13,7 +13,8 @@ DAY_MS = 86_400_000
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How slates are made. Times of stages are budgets in seconds: what takes longer is left out and named."""
 
-    weights: Weights = Weights()
+    #: In place of the utility of the spec (``streams/feed.linchpin``), where given.
+    weights: Weights | None = None
     ordering: Ordering = Ordering()
     #: Candidates that are filtered and scored for one slate.
     candidates: int = 1000

@@ -1,7 +1,7 @@
-"""Utility: one number from what the ranker expects, with weights that people choose.
+"""Utility: what the ranker expects, and one number for each pin where it expects nothing.
 
-The weighted sum of calibrated probabilities is Pinterest's (Pinnability, "multi-task, calibrated", 2020): weights
-change in minutes, without training again.
+The weighted sum of calibrated probabilities is Pinterest's (Pinnability, "multi-task, calibrated", 2020). It stands in
+``streams/feed.linchpin``, so that weights change in minutes, without training again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     closeup: float = 0.3
     outbound_click: float = 0.5
     hide: float = -3.0
-
-
-def utility(probabilities: Floats, weights: Weights) -> Floats:
-    """``(n, 4)`` probabilities in the order of :data:`ACTIONS` → ``(n,)`` expected worth of showing each pin."""
-    return probabilities @ np.asarray(msgspec.structs.astuple(weights), np.float32)
 
 
 def unranked(quality: Floats, scores: Floats) -> Floats:

@@ -11,6 +11,7 @@ from streams.api.answers import answer, known
 from streams.api.problems import Problem
 from streams.engine import Engine
 from streams.ladder import NEEDED, UP, Ladder, Rung, rung
+from streams.slate_spec import refused, spec_of
 
 
 class Alive(msgspec.Struct):
@@ -23,13 +24,16 @@ class Readiness(msgspec.Struct):
     """The rung of the ladder that the worker stands on, and each part: ``up``, or what it said instead.
 
     ``waiting`` is what waits in memory for ClickHouse: rows of ``engagement``, and ``slates``. ``corrupt`` has, for
-    each partition (``topic:partition``) that stands still, why its next batch cannot be read.
+    each partition (``topic:partition``) that stands still, why its next batch cannot be read. ``spec`` is the version
+    that slates are made with, and ``spec_refused`` what is wrong with the one that is there now, if it is not that.
     """
 
     rung: Rung
     parts: dict[str, str]
     waiting: dict[str, int]
     corrupt: dict[str, str]
+    spec: str
+    spec_refused: str
 
 
 def routes(engine: Engine) -> list[web.RouteDef]:
@@ -44,7 +48,8 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         found = await ladder.look()
         up = frozenset(part for part, state in found.items() if state == UP)
         waiting = {"engagement": engine.writer.waiting, "slates": engine.slate_writer.waiting}
-        body = Readiness(rung(up), found, waiting, engine.corrupt)
+        spec, wrong = spec_of(engine.settings, engine.metrics), refused(engine.settings)
+        body = Readiness(rung(up), found, waiting, engine.corrupt, spec.version, wrong)
         if NEEDED - up:
             gone = ", ".join(sorted(NEEDED - up))
             raise Problem(

@@ -30,6 +30,7 @@ COMMANDS = {
     "stats": "Show the numbers of a pin, pinner or domain.",
     "dead-letters": "Look at records that could not be used, and send them back.",
     "verify": "Recount every aggregate from the raw events.",
+    "linchpin": "Check and explain specs of features and models.",
     "models": "Deploy models, and change the encoder.",
     "evaluate": "Measure quality on real data, beside what is wanted.",
     "bench": "Measure the speed of the engine on this machine.",

@@ -189,8 +189,9 @@ def _numpy(column: pa.ChunkedArray[Any]) -> NDArray[Any]:
         values = np.empty(len(column), dtype=object)
         position = 0
         for chunk in column.chunks:
-            for item in chunk:
-                values[position] = item.values.to_numpy(zero_copy_only=False)
+            flat, ends = chunk.flatten().to_numpy(zero_copy_only=False), np.cumsum(chunk.value_lengths().to_numpy())
+            for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False):
+                values[position] = flat[start:end]
                 position += 1
         return values
     if column.num_chunks == 1:

@@ -157,7 +157,7 @@ class Models(Protocol):
         ...
 
     async def rank(self, features: NDArray[np.float32]) -> Ranked:
-        """``(n, F)`` features in the order of ``operators.slate.features.NAMES``."""
+        """``(n, F)`` features in the order of the spec's (``streams/feed.linchpin``)."""
         ...
 
     async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:

@@ -5,12 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from operators.slate.features import NAMES
 from operators.slate.utility import ACTIONS
 from streams.settings import PROJECT
+from streams.slate_spec import shipped
 from streams.stores.triton import TritonModels
 
 RANKER = PROJECT / "model_repo" / "ranker"
+NAMES = shipped().names
 
 
 @pytest.fixture(scope="module")

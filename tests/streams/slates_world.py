@@ -1,6 +1,7 @@
 """An engine over a real hot state, exact vectors and a ranker whose wishes are known."""
 
 import asyncio
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,16 +9,18 @@ import numpy as np
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import Kind, PinEvent
 from operators.slate.choices import Choices
-from operators.slate.features import NAMES
 from operators.slate.ordering import Ordering
 from streams.circuit import Circuit
 from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.slate_spec import shipped
 from streams.state import HotState
 from streams.stores.protocols import Ranked, StoreUnavailable
 from streams.vector_cache import VectorCache
 from training.exact_vectors import ExactVectors
 
 DAY = 86_400_000
+NAMES = shipped().names
 NOW = 1_800_000_000_000
 ANN, BOB, EVE = 1, 2, 3
 TOPICS, EACH = 4, 30
@@ -91,7 +94,7 @@ def engine_of(home):
     )
     state.now = NOW
     return SimpleNamespace(
-        settings=SimpleNamespace(home=home, unsafe_above=0.8), metrics=Metrics(), vectors=store, models=Ranker(),
+        settings=SimpleNamespace(**asdict(Settings(home=home))), metrics=Metrics(), vectors=store, models=Ranker(),
         state=state, vector_cache=VectorCache(store),
     )  # fmt: skip
 

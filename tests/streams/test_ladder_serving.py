@@ -18,10 +18,10 @@ from infra import part_checks, supervisor
 from infra import triton as triton_part
 from operators.events import Kind
 from operators.slate.choices import Choices
-from operators.slate.features import NAMES
 from streams.circuit import Resting, State
 from streams.neighbour_cache import NeighbourCache
 from streams.settings import Settings
+from streams.slate_spec import shipped
 from streams.slates import SlateRequest, build_slates
 from streams.stores.milvus import MilvusVectors
 from streams.stores.protocols import StoreUnavailable
@@ -80,7 +80,7 @@ class WrongTriton:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
-        self._model("ranker", "FEATURES", "TYPE_FP32", f"[{len(NAMES)}]", "PROBABILITIES", 4, 0.25)
+        self._model("ranker", "FEATURES", "TYPE_FP32", f"[{len(shipped().names)}]", "PROBABILITIES", 4, 0.25)
         self._model("encoder", "IMAGES", "TYPE_UINT8", "[8, 8, 3]", "VECTORS", 4, 0.5)
         self.answer("right")
 

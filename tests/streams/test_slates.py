@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from operators.events import Kind, PinEvent, PinnerEvent
+from operators.linchpin.columns import Float
+from operators.linchpin.transform import REGISTRY, transform
 from operators.slate.choices import Choices
 from operators.slate.explain import explain
 from operators.slate.ordering import Ordering
 from operators.slate.slate import decode
 from operators.slate.utility import Weights
+from streams.slate_spec import SHIPPED, refused, shipped
 from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
 from streams.state import HotState
 from tests.streams.slates_world import ANN, BOB, CHOICES, EVE, NOW, PINS, act, engine_of, topic
@@ -38,7 +41,7 @@ async def test_a_save_turns_the_next_slate_to_its_topic(engine):
     share = [sum(topic(pin) == 0 for pin in pins_of(slate)) / len(slate.items) for slate in (before, after)]
     assert share[0] < 0.7 and share[1] >= 0.9
     assert {"visual", "boards"} <= {name for item in after.items for name in item.sources}
-    assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7"}
+    assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7", "spec": shipped().version}
     assert after.items[0].probabilities.save > 0.9
 
 
@@ -207,6 +210,46 @@ async def test_stages_account_for_every_candidate(engine):
     assert stages["filters"].went_out == stages["ranker"].came_in == engine.models.rows
     assert all(stage.milliseconds >= 0 for stage in slate.stages)
     assert b'pinstream_stage_items_total{direction="out",stage="ordering"} 10.0' in engine.metrics.exposition()
+
+
+async def test_a_changed_spec_makes_the_next_slate_and_a_broken_one_changes_nothing(engine, tmp_path):
+    act(engine, ANN, Kind.SAVE, 100)
+    engine.settings.spec = tmp_path / "own.linchpin"
+    text = SHIPPED.read_text()
+    engine.settings.spec.write_text(text)
+    before = await slate_of(engine)
+    engine.settings.spec.write_text(text.replace("weights=[1.0,", "weights=[2.0,"))
+    after = await slate_of(engine)
+    score = {item.pin: item.score for item in before.items}
+    both = [item for item in after.items if item.pin in score]
+    assert both and all(item.score - score[item.pin] == pytest.approx(item.probabilities.save) for item in both)
+    assert before.models["spec"] == shipped().version != after.models["spec"]
+    engine.settings.spec.write_text(text.replace("Concat", "Conkat"))
+    assert (await slate_of(engine)).items == after.items
+    assert "did you mean Concat?" in refused(engine.settings)
+
+
+async def test_a_transform_that_fails_leaves_the_order_without_a_ranker(engine, tmp_path):
+    @transform(missing="kept")
+    def fails_in_tests(x: Float) -> Float:
+        """Fails where something is known."""
+        if np.isfinite(x).any():
+            raise ValueError("no such number")
+        return x
+
+    try:
+        engine.settings.spec = tmp_path / "own.linchpin"
+        for broken, after in (
+            ("from_fresh <- Copy(", "from_fresh <- FailsInTests("),
+            ("utility <- ", "utility <- FailsInTests(worth)\nworth <- "),
+        ):
+            engine.settings.spec.write_text(SHIPPED.read_text().replace(broken, after))
+            act(engine, ANN, Kind.SAVE, 100)
+            slate = await slate_of(engine)
+            assert slate.degraded == ["spec"] and slate.models == {} and slate.items[0].probabilities is None
+            assert len(slate.items) == 10
+    finally:
+        del REGISTRY["FailsInTests"]
 
 
 async def test_weights_in_the_file_change_the_next_slate_without_a_restart(engine):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np, torch
 from training.encoder import TRUNK, classifier, weights_folder, write_halves
 from training.encoder_trunk import maps_of
-from training.encoder_teaching import Plan, Teaching, after
+from training.encoder_teaching import Plan, Teaching
 from training.encoder_views import network
 from training.detector_loop import OtherPlan
 torch.set_num_threads(1)
@@ -47,9 +47,8 @@ file = write_halves(whole.taught(), out / "trunk.npz")
 taught = module.Trunk(weights_folder(), TRUNK, "cpu", file)
 pixels = np.random.default_rng(0).integers(0, 255, (1, 224, 224, 3), np.uint8)
 plain, other = whole_image(pixels), taught(pixels)
-cut = after(net, first, torch.from_numpy(maps.flat[:1, 0].astype(np.float32)).reshape(1, *maps.shape))
-print(json.dumps({"losses": losses, "same": same, "refused": refused, "names": len(whole.mean),
-    "moved": float((plain - other).abs().max()), "blocks": sorted({name.split(".")[1] for name in whole.mean if "_blocks" in name})}))
+moved, blocks = float((plain - other).abs().max()), sorted({name.split(".")[1] for name in whole.mean if "_blocks" in name})
+print(json.dumps({"losses": losses, "same": same, "refused": refused, "moved": moved, "blocks": blocks}))
 """
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from operators.slate.features import NAMES
 from operators.slate.utility import ACTIONS
+from streams.slate_spec import shipped
 from streams.traffic.lines import Line
 from training.exact_vectors import ExactVectors
 from training.ranker_rows import training_rows
@@ -49,7 +49,7 @@ async def rows_of(lines: list[Line]) -> dict[str, np.ndarray]:
 
 
 def column(rows: dict[str, np.ndarray], name: str) -> list[float]:
-    return rows["features"][:, NAMES.index(name)].tolist()
+    return rows["features"][:, shipped().names.index(name)].tolist()
 
 
 async def test_labels_are_the_actions_on_the_same_slate_and_pin():

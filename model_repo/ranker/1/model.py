@@ -1,6 +1,6 @@
 """Triton model ``ranker``: what a pinner will do with each candidate (Pinnability).
 
-In: ``FEATURES`` (n, F) float32 in the order of ``operators.slate.features.NAMES``. Out: ``PROBABILITIES`` (n, 4)
+In: ``FEATURES`` (n, F) float32 in the order of the spec's (``streams/feed.linchpin``). Out: ``PROBABILITIES`` (n, 4)
 float32 of save, closeup, outbound click and hide, calibrated, given that the pin is looked at.
 """
 
