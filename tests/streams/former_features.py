@@ -10,6 +10,8 @@ from operators.slate.features import Signals
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+#: The sources that there were; walks came later, and the ranker does not know them.
+RANKED = SOURCES[:5]
 
 _PLAIN = ("quality", "quality_followers", "quality_wider", "owner_quality", "domain_quality", "relevance", "nearest")
 _LOGGED = ("exposure", "age", "activity")
@@ -25,7 +27,7 @@ _NAMES: tuple[str, ...] = (
     "follows",
     "hour_sin",
     "hour_cos",
-    *(f"from_{source}" for source in SOURCES),
+    *(f"from_{source}" for source in RANKED),
     "sources",
 )
 
@@ -50,9 +52,9 @@ def former_features(signals: Signals) -> Floats:
     turn = (signals.now % DAY_MS) * (2 * np.pi / DAY_MS)
     add(np.sin(turn))
     add(np.cos(turn))
-    for source, scores in zip(SOURCES, signals.scores.T, strict=True):
+    for source, scores in zip(RANKED, signals.scores.T, strict=False):
         add(np.log1p(np.maximum(scores, 0)) if source in _UNBOUNDED else scores)
-    add(np.count_nonzero(~np.isnan(signals.scores), axis=1).astype(np.float32))
+    add(np.count_nonzero(~np.isnan(signals.scores[:, : len(RANKED)]), axis=1).astype(np.float32))
     return np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 

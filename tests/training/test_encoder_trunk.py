@@ -47,7 +47,8 @@ file = write_halves(whole.taught(), out / "trunk.npz")
 taught = module.Trunk(weights_folder(), TRUNK, "cpu", file)
 pixels = np.random.default_rng(0).integers(0, 255, (1, 224, 224, 3), np.uint8)
 plain, other = whole_image(pixels), taught(pixels)
-moved, blocks = float((plain - other).abs().max()), sorted({name.split(".")[1] for name in whole.mean if "_blocks" in name})
+moved = float((plain - other).abs().max())
+blocks = sorted({name.split(".")[1] for name in whole.mean if "_blocks" in name})
 print(json.dumps({"losses": losses, "same": same, "refused": refused, "moved": moved, "blocks": blocks}))
 """
 
