@@ -4,8 +4,8 @@
 
 **The graphs are simulated**: pins and boards drawn by Zipf's law (exponents 0.8 and 0.7), ten edges a pin and fifty a
 board before doubles are left out. Queries are pins of random edges, so popular ones are asked more often. Times
-are by the clock and of the processor (which others may share), everything included: steps allotted, walked, boosted, the
-best 1,000 chosen. Prints a table, then JSON.
+are by the clock and of the processor (which others may share), everything included: steps allotted, walked,
+boosted, the best 1,000 chosen. Prints a table, then JSON.
 """
 
 from __future__ import annotations
