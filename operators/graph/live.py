@@ -48,7 +48,7 @@ class LiveGraph(Adjacency):
             self._arrays, self._sums,
         )  # fmt: skip
         others = ~contains(self._pins.ids[found], seeds)
-        return Related(*self._best(found[others], scores[others], k))
+        return Related(*self._best(found[others].astype(np.int64), scores[others], k))
 
     def walk(
         self,

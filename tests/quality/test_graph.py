@@ -70,13 +70,12 @@ def test_walks_find_what_pinners_save_next(graph: LiveGraph, saves) -> None:  # 
     random = np.random.default_rng(0)
     able = np.array([pinner for pinner in test if len(train.get(pinner, ())) >= SEEDS])
     popular = np.argsort(-np.bincount(np.concatenate(list(train.values()))), kind="stable")[:DEPTH]
-    recall: dict[str, list[float]] = {"walks": [], "boards": [], "both": [], "popular": []}
+    recall: dict[str, list[float]] = {"walks": [], "boards": [], "popular": []}
     for pinner in random.choice(able, QUERIES, replace=False).tolist():
         seeds, weights = train[pinner][-SEEDS:], np.ones(SEEDS)
-        walks = graph.walk(seeds, weights, DEPTH + 300, pinner, Walking(steps=20_000)).pins
+        walks = graph.walk(seeds, weights, DEPTH + 300, pinner, Walking(steps=20_000, restart=0.8)).pins
         boards = graph.related(seeds, weights, DEPTH + 300).pins
-        both = np.stack([walks[:DEPTH], np.resize(boards, max(len(walks[:DEPTH]), 1))[: len(walks[:DEPTH])]], 1).ravel()
-        for name, found in (("walks", walks), ("boards", boards), ("both", both), ("popular", popular)):
+        for name, found in (("walks", walks), ("boards", boards), ("popular", popular)):
             new = list(dict.fromkeys(pin for pin in found.tolist() if pin not in train[pinner]))[:DEPTH]
             recall[name].append(len(set(test[pinner].tolist()).intersection(new)) / len(test[pinner]))
     figures = {name: round(float(np.mean(each)), 4) for name, each in recall.items()}
