@@ -71,7 +71,7 @@ class SlateSpec:
 
         ``weights`` take the place of what the spec says. Raises RunError when a transform fails.
         """
-        expected = dict(zip(ACTIONS, np.ascontiguousarray(probabilities.T), strict=True))
+        expected: dict[str, Any] = dict(zip(ACTIONS, np.ascontiguousarray(probabilities.T), strict=True))
         if weights is not None:
             return weighted_sum(*expected.values(), weights=[getattr(weights, name) for name in ACTIONS])
         columns = expected if self._utility.graph.inputs.keys() <= expected.keys() else inputs(signals) | expected

@@ -101,7 +101,7 @@ def length(column: Column) -> int:
     return len(column.starts) - 1 if isinstance(column, Sets) else len(column)
 
 
-def fitted(name: str, column: object, shape: Shape, rows: int) -> Column:
+def fitted(name: str, column: Any, shape: Shape, rows: int) -> Column:
     """The column as its kind wants it: right type, contiguous (so that every batch is computed in the same way).
 
     Raises:

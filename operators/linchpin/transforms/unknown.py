@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.linchpin.columns import NO_ID, Float, Id, IdSet, Sets, Text, Vector
 from operators.linchpin.kernels import finite
@@ -30,8 +33,8 @@ def missing(x: Float | Id | Text | IdSet | Vector) -> Float:
         return np.array([each is None for each in x], np.bool_)
     if x.dtype == np.int64:
         return np.equal(x, NO_ID)
-    gone = np.isnan(x)
-    return gone.any(axis=1) if gone.ndim == 2 else gone
+    gone: NDArray[Any] = np.isnan(x)
+    return np.logical_or.reduce(gone, axis=1) if gone.ndim == 2 else gone
 
 
 @transform(missing="handled")

@@ -22,6 +22,8 @@ def _joined(shapes: Sequence[Shape], _: Mapping[str, Any]) -> tuple[int, tuple[s
 @transform(missing="handled", shape=_joined)
 def concat(*xs: Float | Vector) -> Vector:
     """Numbers and vectors side by side, each under its own name; what is missing stays missing."""
+    if all(each.ndim == 1 for each in xs):
+        return np.ascontiguousarray(np.array(xs, np.float32).T)  # quicker than column by column
     widths = [1 if each.ndim == 1 else each.shape[1] for each in xs]
     out = np.empty((len(xs[0]), sum(widths)), np.float32)
     at = 0
