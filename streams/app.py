@@ -31,6 +31,7 @@ from streams.ladder import Ladder
 from streams.memory import collect_seldom, give_back
 from streams.persist import persist
 from streams.pin_judging import Judging
+from streams.pinsage_convolving import Convolving, convolve
 from streams.resuming import resume
 from streams.settings import Settings
 from streams.slate_spec import spec_of
@@ -331,6 +332,20 @@ class Scores(Service):
             else:
                 judging.stand_down()
                 await self.sleep(IDLE)
+
+
+@app.service
+class Neighbourhoods(Service):
+    """Gives pins their PinSage vectors: those that this worker saw, and one worker of the group all others."""
+
+    @Service.task
+    async def _convolve(self) -> None:
+        if app.engine.pinsage is None:
+            return
+        work = Convolving(app.engine, app.engine.pinsage)
+        while not self.should_stop:
+            leads = TP("pins.accepted", 0) in app.consumer.assignment()
+            await self.sleep(await convolve(work, leads))
 
 
 @app.service

@@ -3,10 +3,10 @@
     python -m training.pinsage ladder PROBLEM.npz … [--seeds N] [--epochs N] [--json]
     python -m training.pinsage ship PROBLEM.npz [--version N] [--also PROBLEM.npz …]
 
-Problems are by ``training.pinsage_data``. ``ladder`` teaches every rung with the same data, loss and steps: one modality, combined
-MLP, max-pool, mean-pool, mean-pool-hard, PinSage without curriculum, PinSage; beside them stand bare pictures, bare texts
-and a long walk. The epoch is chosen in validation; test is looked at once. What was finished is kept in
-``--cache``, and a run that was stopped goes on after its last epoch. ``ship`` writes ``model_repo/pinsage/N/weights.npz``.
+Problems are by ``training.pinsage_data``. ``ladder`` teaches every rung with the same data, loss and steps: a modality,
+combined MLP, max-pool, mean-pool, mean-pool-hard, PinSage without curriculum, PinSage; beside them stand bare pictures,
+bare texts and a long walk. The epoch is chosen in validation; test is looked at once. What was finished is kept in
+``--cache``; a run that was stopped goes on after its last epoch. ``ship`` writes ``model_repo/pinsage/N/weights.npz``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 MODEL = PROJECT / "model_repo" / "pinsage"
 CACHE = PROJECT / ".pinstream" / "training" / "pinsage"
 EPOCHS, PAIRS, MARGIN = 8, 16_384, 0.2
+#: Of what ships.
+KEEP = 1.0
 RUNGS: dict[str, tuple[Pooling, bool, Modality]] = {
     "visual MLP": ("none", False, "visual"),
     "text MLP": ("none", False, "text"),
@@ -76,7 +78,12 @@ def rung(problem: Problem, plan: Plan, cache: Path) -> dict[str, Any]:
     learning = taught(problem, plan, cache, f"{name}-{digest}")
     told = measures(problem, learning.places(problem.test, problem.views + 1))
     validation = quality(learning.places(problem.validation, problem.views), len(problem.visual))
-    answer = {"test": told, "validation": validation, "epoch": learning.best_epoch, "seconds": time.process_time() - began}
+    answer = {
+        "test": told,
+        "validation": validation,
+        "epoch": learning.best_epoch,
+        "seconds": time.process_time() - began,
+    }
     file.write_text(json.dumps(answer))
     (cache / f"{name}-{digest}.pt").unlink(missing_ok=True)
     return answer
@@ -109,7 +116,15 @@ def ladder(given: argparse.Namespace) -> dict[str, Any]:
                 continue
             for seed in seeds:
                 plan = Plan(
-                    path.stem, pooling, curriculum, seed, given.epochs, given.pairs, given.hidden, given.margin, modality
+                    path.stem,
+                    pooling,
+                    curriculum,
+                    seed,
+                    given.epochs,
+                    given.pairs,
+                    given.hidden,
+                    given.margin,
+                    modality=modality,
                 )
                 _add(systems, system, rung(problem, plan, given.cache))
         told[kind] = systems
@@ -128,18 +143,36 @@ def _add(systems: dict[str, Any], system: str, answer: dict[str, Any]) -> None:
 def ship(given: argparse.Namespace) -> dict[str, Any]:
     """Teach PinSage on the problem and write the version's weights; say how it does there and elsewhere."""
     problem = Problem.load(given.problem)
-    plan = Plan(given.problem.stem, "importance", True, given.seed, given.epochs, given.pairs, given.hidden, given.margin)
+    plan = Plan(
+        given.problem.stem,
+        "importance",
+        True,
+        given.seed,
+        given.epochs,
+        given.pairs,
+        given.hidden,
+        given.margin,
+        keep=given.keep,
+    )
     learning = taught(problem, plan, given.cache, f"ship-{given.problem.stem}")
     path = MODEL / str(given.version) / "weights.npz"
     write_weights({name: value.cpu().numpy() for name, value in learning.net.state_dict().items()}, path)
     (given.cache / f"ship-{given.problem.stem}.pt").unlink()
-    told = {given.problem.stem: bare(problem) | {"PinSage": measures(problem, learning.places(problem.test, problem.views + 1))}}
+    told = {
+        given.problem.stem: bare(problem)
+        | {"PinSage": measures(problem, learning.places(problem.test, problem.views + 1))}
+    }
     for other in given.also:
         there = Problem.load(other)
         judged = Teaching(there, plan)
         judged.net.load_state_dict(learning.net.state_dict())
         told[other.stem] = bare(there) | {"PinSage": measures(there, judged.places(there.test, there.views + 1))}
-    return {"weights": str(path.relative_to(PROJECT)), "bytes": path.stat().st_size, "epoch": learning.best_epoch, "test": told}
+    return {
+        "weights": str(path.relative_to(PROJECT)),
+        "bytes": path.stat().st_size,
+        "epoch": learning.best_epoch,
+        "test": told,
+    }
 
 
 def write_weights(weights: dict[str, np.ndarray], path: Path) -> None:
@@ -177,11 +210,14 @@ def main() -> None:
         command.add_argument("--cache", type=Path, default=CACHE)
         command.add_argument("--json", action="store_true", help="one JSON object")
         if run is ladder:
-            command.add_argument("problems", type=Path, nargs="+", help="several of one name, NAME-SEED.npz: a seed each")
+            command.add_argument(
+                "problems", type=Path, nargs="+", help="several of one name, NAME-SEED.npz: a seed each"
+            )
             command.add_argument("--seeds", type=int, default=3, help="where there is one problem")
             command.add_argument("--rungs", nargs="+", choices=list(RUNGS))
         else:
             command.add_argument("problem", type=Path)
+            command.add_argument("--keep", type=float, default=KEEP, help="what other cosines than the bare ones cost")
             command.add_argument("--version", type=int, default=1)
             command.add_argument("--seed", type=int, default=0)
             command.add_argument("--also", type=Path, nargs="*", default=[], help="problems to measure on, untaught")

@@ -14,6 +14,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +84,9 @@ def problem(
     taught = [np.column_stack([np.full(len(side.pairs), at), side.pairs]) for at, side in enumerate(sides[:-2])]
     pairs = np.concatenate(taught).astype(np.int32)
     test = sides[-1].pairs.astype(np.int32)
-    return Problem(visual, text, degrees, rows, weights, hard, pairs, sides[-2].pairs.astype(np.int32), test, ~seen, walks)
+    return Problem(
+        visual, text, degrees, rows, weights, hard, pairs, sides[-2].pairs.astype(np.int32), test, ~seen, walks
+    )
 
 
 def rooms(folder: Path, vectors: Path, seed: int) -> Problem:
@@ -107,9 +110,9 @@ def saves(folder: Path, seed: int) -> Problem:
     """Real saves without pictures: directions of most variance of half of the training pairs stand in for them."""
     random = np.random.default_rng(seed)
     vector_edges, graph_edges, taught, chosen = list[np.ndarray](), list[np.ndarray](), [], []
-    asked = _lines(folder / "test.txt")
+    known_of, asked = _lines(folder / "train.txt"), _lines(folder / "test.txt")
     tested = []
-    for user, items in _lines(folder / "train.txt").items():
+    for user, items in known_of.items():
         mixed = random.permutation(items)
         cuts = int(IN_VECTORS * len(mixed)), int(IN_GRAPH * len(mixed))
         known, hidden = mixed[: cuts[1]], mixed[cuts[1] :]
@@ -120,7 +123,7 @@ def saves(folder: Path, seed: int) -> Problem:
             tested.append(_drawn(known, asked.get(user, hidden[:0]), random))
     edges = np.concatenate(graph_edges)
     half = np.concatenate(vector_edges)
-    pins = 1 + max(int(edges[:, 0].max()), *(int(items.max()) for items in asked.values()))
+    pins = 1 + max(int(items.max()) for part in (known_of, asked) for items in part.values())
     visual = _directions(half, pins, seed)
     parts = [np.concatenate(each) for each in (taught, chosen, tested)]
     teach, choose, ask = (
@@ -155,10 +158,7 @@ def sample(folder: Path, vectors: Path) -> Problem:
     when, pairs = np.array([time for time, *_ in followed]), np.array([pair for _, *pair in followed])
     saved = np.sort([event["time"] for topic, event in events if topic == "saves"])
     cuts = [saved[int(share * len(saved))] for share in (*SAMPLE_VIEWS, SAMPLE_TEACH, SAMPLE_CHOOSE)] + [saved[-1] + 1]
-    sides = [
-        Side(edges[times < begin], pairs[(when >= begin) & (when < end)])
-        for begin, end in zip(cuts, cuts[1:], strict=False)
-    ]
+    sides = [Side(edges[times < begin], pairs[(when >= begin) & (when < end)]) for begin, end in pairwise(cuts)]
     return problem(visual, text, sides, (20, 100), 0)
 
 
@@ -217,7 +217,9 @@ def _walked(graph: LiveGraph, pairs: np.ndarray, n: int, seed: int) -> np.ndarra
 
 def _vectors(pictures: Sequence[Path], path: Path) -> np.ndarray:
     with np.load(path) as stored:
-        found = {Path(name).name: vector for name, vector in zip(stored["pictures"].tolist(), stored["vectors"], strict=True)}
+        found = {
+            Path(name).name: vector for name, vector in zip(stored["pictures"].tolist(), stored["vectors"], strict=True)
+        }
     missing = [picture.name for picture in pictures if picture.name not in found]
     if missing:
         sys.exit(f"{path} has no vector of {missing[0]} and {len(missing) - 1} others: run training.pinsage_pictures")
@@ -252,7 +254,9 @@ def main() -> None:
     else:
         made = sample(given.folder, given.vectors)
     made.save(given.out)
-    print(f"{len(made.visual)} pins, {len(made.pairs)} pairs teach, {len(made.validation)} choose, {len(made.test)} test")
+    print(
+        f"{len(made.visual)} pins, {len(made.pairs)} pairs teach, {len(made.validation)} choose, {len(made.test)} test"
+    )
 
 
 if __name__ == "__main__":

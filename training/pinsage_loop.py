@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from operators.graph.subgraph import subgraph
+from operators.graph.subgraph import Subgraph, subgraph
 from training.detector_loop import OtherPlan, write
 from training.pinsage_net import Modality, PinSage, Pooling, inputs, margin_loss
 from training.pinsage_problem import Problem
@@ -21,11 +22,12 @@ WARM, LESS = 30, 0.85
 MOST_HARD = 6
 #: Pins that are embedded together when all are.
 AT_ONCE = 2048
+NOTHING = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is: a checkpoint of another one is not gone on with. ``curriculum``: hard negatives from epoch 2 on."""
+    """What a run is; another one is not gone on with. ``curriculum``: hard negatives from epoch 2 on."""
 
     problem: str
     pooling: Pooling
@@ -35,6 +37,11 @@ class Plan:
     pairs: int
     hidden: int
     margin: float
+    #: Share of the pins of a step that are seen as if they stood nowhere: new ones must lie beside their like.
+    cold: float = 0.25
+    #: What it costs that cosines are others than those of the bare pictures and texts: what is learned of few pins
+    #: must not make others forgotten.
+    keep: float = 0.0
     modality: Modality = "all"
 
 
@@ -87,7 +94,7 @@ class Teaching:
         """``(n, WIDTH)`` of all pins in a view's graph."""
         self.net.eval()
         n = len(self.problem.visual)
-        parts = [self._embed(np.arange(at, min(n, at + AT_ONCE)), view) for at in range(0, n, AT_ONCE)]
+        parts = [self._embed(np.arange(at, min(n, at + AT_ONCE)), view)[1] for at in range(0, n, AT_ONCE)]
         return torch.cat(parts).float().cpu().numpy()
 
     def places(self, pairs: np.ndarray, view: int) -> np.ndarray:
@@ -134,35 +141,48 @@ class Teaching:
         rows = torch.from_numpy(rows).to(self.device)
         # Half precision pays on GPUs alone; this kind needs no scaling of gradients.
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            z = self._embed(wanted, view).float()
+            bare, z = self._embed(wanted, view, random.random(len(self.problem.visual)) < self.plan.cold)
+        z = z.float()
         b, m = len(pairs), len(negatives)
         q, i, others, its = torch.split(rows, [b, b, m, b * hard])
         loss = margin_loss(z[q], z[i], z[others], z[its].reshape(b, hard, z.shape[1]), self.plan.margin)
+        if self.plan.keep:
+            loss = loss + self.plan.keep * _apart(z, bare)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         self.steps += 1
         return loss.item()
 
-    def _embed(self, pins: np.ndarray, view: int) -> Tensor:
+    def _embed(self, pins: np.ndarray, view: int, cold: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """What is known of the pins themselves, and their vectors; ``cold`` ones stand on no board."""
         problem = self.problem
-        degrees = torch.from_numpy(problem.degrees[view])
+        cold = np.zeros(len(problem.visual), bool) if cold is None else cold
+        degrees = torch.from_numpy(np.where(cold, 0, problem.degrees[view]))
 
         def near(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return problem.neighbours[view, some - 1].astype(np.int64) + 1, problem.weights[view, some - 1]
+            there = ~cold[some - 1, None]
+            found = np.where(there, problem.neighbours[view, some - 1].astype(np.int64) + 1, 0)
+            return found, np.where(there, problem.weights[view, some - 1], np.float32(0))
 
-        if self.plan.pooling == "none":
-            rows = torch.from_numpy(pins)
-            x = inputs(self.visual[rows], self.text[rows], degrees[rows].to(self.device))
-            return self.net(x, x, x, len(pins))
-        part = subgraph(pins + 1, near)
-        rows = torch.from_numpy(part.pins - 1)
-        x = inputs(self.visual[rows], self.text[rows], degrees[rows].to(self.device))
-        neighbours, weights = (torch.from_numpy(each).to(self.device) for each in (part.neighbours, part.weights))
-        return self.net(x, neighbours, weights, part.asked)
+        graph = (
+            Subgraph(pins + 1, NOTHING, NOTHING, len(pins)) if self.plan.pooling == "none" else subgraph(pins + 1, near)
+        )
+        rows = torch.from_numpy(graph.pins - 1)
+        visual, text = self.visual[rows], self.text[rows]
+        x = inputs(visual, text, degrees[rows].to(self.device))
+        neighbours, weights = (torch.from_numpy(each).to(self.device) for each in (graph.neighbours, graph.weights))
+        z = self.net(x, neighbours, weights, graph.asked)
+        return torch.cat([visual[: len(pins)], text[: len(pins)]], 1), z
 
     def _state(self) -> dict[str, Any]:
         return {name: weight.detach().cpu().clone() for name, weight in self.net.state_dict().items()}
+
+
+def _apart(vectors: Tensor, bare: Tensor) -> Tensor:
+    """How far cosines of the one are from those of the other: the mean square."""
+    bare = normalize(bare, dim=1)
+    return ((vectors @ vectors.T - bare @ bare.T) ** 2).mean()
 
 
 def places(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:

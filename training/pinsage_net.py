@@ -51,7 +51,7 @@ class Convolution(nn.Module):
 
 
 class PinSage(nn.Module):
-    """``(m, features)`` and a subgraph → ``(asked, WIDTH)``, L2-normalised. ``none``: the combined MLP, no neighbours."""
+    """``(m, features)`` and a subgraph → ``(asked, WIDTH)``, L2-normalised. Pooling ``none``: the combined MLP."""
 
     def __init__(self, features: int, pooling: Pooling, hidden: int = HIDDEN) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class PinSage(nn.Module):
 
 
 def margin_loss(queries: Tensor, positives: Tensor, negatives: Tensor, hard: Tensor, margin: float) -> Tensor:
-    """``E max(0, z_q·z_n − z_q·z_i + Δ)`` over ``negatives`` ``(m, d)``, shared, and ``hard`` ``(b, h, d)``, each one's own."""
+    """``E max(0, z_q·z_n − z_q·z_i + Δ)`` over shared ``negatives`` ``(m, d)`` and each its ``hard`` ``(b, h, d)``."""
     right = (queries * positives).sum(1, keepdim=True)
     wrong = torch.cat([queries @ negatives.T, torch.einsum("bd,bhd->bh", queries, hard)], 1)
     return relu(wrong - right + margin).mean()

@@ -23,7 +23,7 @@ VERSION = 2
 
 
 def vectors_of(pictures: list[Path], out: Path) -> None:
-    """Write ``pictures`` (n,) and ``vectors`` (n, d) float32, L2-normalised, to ``out``; goes on after what is there."""
+    """Write ``pictures`` (n,) and ``vectors`` (n, d) float32, L2-normalised, to ``out``, after what is there."""
     done: dict[str, np.ndarray] = {}
     if out.exists():
         with np.load(out) as stored:

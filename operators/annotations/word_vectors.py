@@ -1,7 +1,7 @@
 """Texts as vectors without a vocabulary: every word has fixed places and signs, which follow from its number alone.
 
-Random indexing (Kanerva, Kristofersson, Holst, "Random indexing of text samples for latent semantic analysis", 2000) and
-feature hashing (Weinberger et al., ICML 2009): cosines are about those of the bags of words, a new word needs no
+Random indexing (Kanerva, Kristofersson, Holst, "Random indexing of text samples for latent semantic analysis", 2000)
+and feature hashing (Weinberger et al., ICML 2009): cosines are about those of the bags of words, a new word needs no
 training, and nothing has to be shipped.
 """
 

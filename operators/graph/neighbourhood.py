@@ -1,4 +1,4 @@
-"""Importance neighbourhoods: the pins that short random walks from a pin visit most, and each one's share of the visits.
+"""Importance neighbourhoods: the pins that short random walks from a pin visit most, each with its share of visits.
 
 Ying et al., "Graph Convolutional Neural Networks for Web-Scale Recommender Systems" (PinSage, KDD 2018), section 3.1:
 visits of walks with restarts, L1-normalised, approximate personalised PageRank, and weigh what a pin gathers.
@@ -57,6 +57,6 @@ def neighbourhoods(
 def hard_negatives(
     graph: LiveGraph, pin: int, seed: int, band: tuple[int, int] = BAND, how: Walking = BAND_WALK
 ) -> Ints:
-    """The pins at places ``band[0] … band[1] - 1`` (from 0) of what a walk from ``pin`` visits; fewer in a small graph."""
+    """The pins at places ``band[0] … band[1] - 1`` (from 0) of what a walk from ``pin`` visits, as far as there are."""
     walked = graph.walk(np.array([pin], np.int64), np.ones(1), band[1], seed ^ pin, how)
     return walked.pins[band[0] :]

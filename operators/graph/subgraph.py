@@ -30,7 +30,10 @@ class Subgraph(NamedTuple):
 
 
 def subgraph(pins: Ints, of: Of) -> Subgraph:
-    """The subgraph of ``pins`` ``(n,)``, each once; ``of`` gives neighbourhoods, with numbers above 0."""
+    """The subgraph of ``pins`` ``(n,)``, each once; ``of`` gives neighbourhoods, with numbers above 0.
+
+    A pin without a neighbour is its own, so that it is not far from where it will be with its first ones.
+    """
     near, near_weights = of(pins)
     inner = _followed_by(pins, near)
     further, further_weights = of(inner[len(pins) :])
@@ -39,6 +42,8 @@ def subgraph(pins: Ints, of: Of) -> Subgraph:
     order = np.argsort(every, kind="stable")
     places = order[np.searchsorted(every[order], np.where(found > 0, found, every[0]))]
     places[found <= 0] = -1
+    alone = np.flatnonzero(~(found > 0).any(axis=1))
+    places[alone, 0], weights[alone, 0] = alone, 1.0
     return Subgraph(every, places.astype(np.int32), weights.astype(np.float32), len(pins))
 
 
