@@ -4,7 +4,7 @@
     python -m training.pinsage_data rooms  DATA/rooms --vectors rooms-vectors.npz --out rooms.npz [--seed N]
     python -m training.pinsage_data sample examples/sample --vectors sample-vectors.npz --out sample.npz
 
-``--vectors`` is what ``training.pinsage_pictures`` wrote. Rooms and saves are for evaluation alone.
+``--vectors`` is what ``training.pinsage_pictures`` wrote; without it texts alone are known. Rooms and saves are for evaluation alone.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ IN_VECTORS, IN_GRAPH = 0.5, 0.75
 DIMENSIONS = 64
 #: Pairs that are drawn of the real saves, for each purpose.
 TAUGHT, ASKED = 200_000, 10_000
+#: Length of the vectors of pictures that were not looked at.
+UNSEEN = 256
 LONG = Walking(steps=50_000, restart=0.5)
 
 
@@ -89,7 +91,7 @@ def problem(
     )
 
 
-def rooms(folder: Path, vectors: Path, seed: int) -> Problem:
+def rooms(folder: Path, vectors: Path | None, seed: int) -> Problem:
     """Rooms are boards. A pair is a product that stands there and one that does too, but nobody has said so."""
     read = json.loads((folder / "rooms.json").read_text())
     row = {product["id"]: at for at, product in enumerate(read["products"])}
@@ -133,7 +135,7 @@ def saves(folder: Path, seed: int) -> Problem:
     return problem(visual, np.zeros((pins, 0), np.float32), sides, (200, 2_000), seed, size=20)
 
 
-def sample(folder: Path, vectors: Path) -> Problem:
+def sample(folder: Path, vectors: Path | None) -> Problem:
     """The shipped sample: CC0 photos, **simulated** traffic. A pair is a save and the next onto the same board."""
     events = [event for name in ("pins", "traffic") for event in _events(folder / f"{name}.jsonl.zst")]
     created = {event["pin"]: event for topic, event in events if topic == "pins"}
@@ -215,7 +217,9 @@ def _walked(graph: LiveGraph, pairs: np.ndarray, n: int, seed: int) -> np.ndarra
     return places
 
 
-def _vectors(pictures: Sequence[Path], path: Path) -> np.ndarray:
+def _vectors(pictures: Sequence[Path], path: Path | None) -> np.ndarray:
+    if path is None:
+        return np.zeros((len(pictures), UNSEEN), np.float32)
     with np.load(path) as stored:
         found = {
             Path(name).name: vector for name, vector in zip(stored["pictures"].tolist(), stored["vectors"], strict=True)
@@ -241,12 +245,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("saves", "rooms", "sample"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--vectors", type=Path, help="of the pictures; saves have none")
+    parser.add_argument("--vectors", type=Path, help="of the pictures; without them texts alone are known")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0, help="of the split and of the walks")
     given = parser.parse_args()
-    if given.kind != "saves" and given.vectors is None:
-        parser.error(f"{given.kind} needs --vectors, from training.pinsage_pictures")
     if given.kind == "saves":
         made = saves(given.folder, given.seed)
     elif given.kind == "rooms":
