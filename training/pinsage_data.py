@@ -4,7 +4,8 @@
     python -m training.pinsage_data rooms  DATA/rooms --vectors rooms-vectors.npz --out rooms.npz [--seed N]
     python -m training.pinsage_data sample examples/sample --vectors sample-vectors.npz --out sample.npz
 
-``--vectors`` is what ``training.pinsage_pictures`` wrote; without it texts alone are known. Rooms and saves are for evaluation alone.
+``--vectors`` is what ``training.pinsage_pictures`` wrote; without it texts alone are known. Rooms and saves are for
+evaluation alone.
 """
 
 from __future__ import annotations
