@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --require-hashes --python
 
-.PHONY: setup test fuzz chaos lint demo bench bench-peers train-ranker up down clean
+.PHONY: setup test fuzz chaos lint demo bench bench-peers train-ranker train-pinsage up down clean
 
 setup: .venv/ready .venv-models/ready .venv-milvus/ready .venv/installed
 
@@ -77,6 +77,15 @@ train-ranker: setup
 	$(BIN)/python -m training.ranker_rows $(SAMPLE)/pins.jsonl.zst $(SAMPLE)/pinners.jsonl.zst $(SAMPLE)/traffic.jsonl.zst \
 	    --vectors $(ROWS)/vectors.npz --out $(ROWS)/rows.npz
 	.venv-models/bin/python -m training.ranker $(ROWS)/rows.npz --version 1
+
+# PinSage anew, from the sample's photos and its simulated traffic: version 1 of the model.
+PINSAGE := $(ROWS)/pinsage
+train-pinsage: setup
+	mkdir -p $(PINSAGE)
+	ls -d $(CURDIR)/$(SAMPLE)/photos/*.jpg > $(PINSAGE)/sample.txt
+	.venv-models/bin/python -m training.pinsage_pictures $(PINSAGE)/sample.txt --out $(PINSAGE)/sample-vectors.npz
+	$(BIN)/python -m training.pinsage_data sample $(SAMPLE) --vectors $(PINSAGE)/sample-vectors.npz --out $(PINSAGE)/sample.npz
+	.venv-models/bin/python -m training.pinsage ship $(PINSAGE)/sample.npz --epochs 10 --pairs 2048 --version 1
 
 up: setup
 	$(BIN)/pinstream up

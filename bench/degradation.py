@@ -87,6 +87,7 @@ async def slates(world: World, rung: Rung, models: Models) -> dict[int, list[int
         **parts,
         vectors=cache.store,
         vector_cache=cache,
+        pinsage=None,
         models=models if rung.triton else Gone("triton"),
     )
     found: dict[int, list[int]] = {}

@@ -96,7 +96,7 @@ def engine_of(models: Any) -> Engine:
     cache.put(dict(zip(pins.tolist(), vectors, strict=True)))
     # What the builder does not touch is left out.
     parts = {"settings": Settings(home=Path("/nonexistent")), "metrics": Metrics(), "state": state}
-    return cast(Engine, SimpleNamespace(**parts, vectors=store, vector_cache=cache, models=models))
+    return cast(Engine, SimpleNamespace(**parts, vectors=store, vector_cache=cache, models=models, pinsage=None))
 
 
 async def measure(engine: Engine, together: int, seconds: float) -> dict[str, Any]:

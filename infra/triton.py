@@ -108,8 +108,9 @@ def tidy(settings: Settings) -> None:
 
 
 def models(settings: Settings) -> list[str]:
-    """The models in the repository: each folder with a ``config.pbtxt``."""
-    return sorted(config.parent.name for config in settings.model_repository.glob("*/config.pbtxt"))
+    """The models in the repository: each folder with a ``config.pbtxt``, without what is switched off."""
+    found = sorted(config.parent.name for config in settings.model_repository.glob("*/config.pbtxt"))
+    return [name for name in found if name != "pinsage" or settings.pinsage == "on"]
 
 
 def expected(settings: Settings, model: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.feed_schedule import FeedSchedule
     from streams.ledger import Ledger
     from streams.metrics import Metrics
+    from streams.pinsage import PinSage
     from streams.settings import Settings
     from streams.slate_writer import SlateWriter
     from streams.state import HotState
@@ -65,6 +66,8 @@ class Engine:
     #: The model that made the vectors, and all that there are; None where none can take its place.
     encoder: str = "encoder"
     encoders: Encoders | None = None
+    #: Vectors of neighbourhoods; None where they are switched off.
+    pinsage: PinSage | None = None
 
 
 def as_it_serves(engine: Engine) -> Engine:

@@ -98,6 +98,9 @@ class Metrics:
         self._unjudged = gauge(
             "pinstream_pins_to_judge", "Understood pins without a safety score that are judged in the background."
         )
+        self._unconvolved = gauge(
+            "pinstream_pins_to_convolve", "Pins that wait for a new PinSage vector, as this worker knows of them."
+        )
         self._objects = counter("pinstream_objects", "Objects found in understood pins.")
         self._requests = counter(
             "pinstream_requests", "HTTP answers by route (empty where none takes the request).", ["route", "status"]
@@ -200,6 +203,10 @@ class Metrics:
     def unjudged(self, pins: int) -> None:
         """Pins that wait for the safety model, as the worker that leads knows it."""
         self._unjudged.set(pins)
+
+    def unconvolved(self, pins: int) -> None:
+        """Pins that wait for a PinSage vector."""
+        self._unconvolved.set(pins)
 
     def request(self, route: str, status: int) -> None:
         """One HTTP answer. ``route`` is as the OpenAPI document has it, empty where there is none."""

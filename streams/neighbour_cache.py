@@ -18,8 +18,14 @@ FRESH_SECONDS = 10.0
 class NeighbourCache:
     """What Milvus found for each pin lately; about 0.7 kB a pin at 60 neighbours."""
 
-    def __init__(self, store: VectorStore, capacity: int = 16_384, seconds: float = FRESH_SECONDS) -> None:
-        self._store, self._capacity, self._seconds = store, capacity, seconds
+    def __init__(
+        self,
+        store: VectorStore,
+        capacity: int = 16_384,
+        seconds: float = FRESH_SECONDS,
+        collection: str = "pins",
+    ) -> None:
+        self._store, self._capacity, self._seconds, self._collection = store, capacity, seconds, collection
         #: (pin, k) → when it was searched, ids and scores.
         self._found: dict[tuple[int, int], tuple[float, Ints, Vectors]] = {}
 
@@ -35,7 +41,7 @@ class NeighbourCache:
         wanted = [row for key, row in first.items() if self._found.get(key, (0.0,))[0] < oldest]
         answers = {key: self._found[key] for key in first if key in self._found}
         if wanted:
-            near = await self._store.search("pins", vectors[wanted], k)
+            near = await self._store.search(self._collection, vectors[wanted], k)
             at = monotonic()
             for row, ids, scores in zip(wanted, near.ids, near.scores, strict=True):
                 answers[keys[row]] = self._found[keys[row]] = (at, ids, scores)

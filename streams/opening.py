@@ -16,6 +16,7 @@ from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs, reach_broker
 from streams.pace import Pace
 from streams.persist import persist
+from streams.pinsage import PinSage
 from streams.settings import Settings
 from streams.slate_refill import read_back
 from streams.slate_writer import SlateWriter
@@ -71,6 +72,8 @@ async def open_engine(settings: Settings) -> Engine:
     encoders = engine.encoders = Encoders(models, vectors)
     await persist("reading which encoder serves", lambda: encoders.load(events), metrics)
     encoders.put_to_work(engine)
+    if settings.pinsage == "on":
+        engine.pinsage = PinSage(vectors.alone("pinsage"), metrics)
     await persist("reaching Kafka", partial(reach_broker, settings), metrics)
     return engine
 
@@ -89,6 +92,7 @@ async def close_engine(engine: Engine) -> None:
     await engine.slate_writer.finish()
     await engine.outputs.close()
     of_encoders = engine.encoders.parts() if engine.encoders else [engine.models, engine.vectors]
-    for part in (*of_encoders, engine.events):
+    of_pinsage = [engine.pinsage.vectors] if engine.pinsage else []
+    for part in (*of_encoders, *of_pinsage, engine.events):
         with suppress(StoreUnavailable, asyncio.TimeoutError):
             await part.close()

@@ -20,6 +20,7 @@ from operators.slate.candidates import NOTHING, Found
 from operators.vision.rolled_up import first_of_each
 from streams.engine import Engine, as_it_serves
 from streams.pin_safety import showable
+from streams.pinsage_related import pinsage
 from streams.slate_sources import HOW, best_of
 from streams.stores.protocols import StoreUnavailable
 
@@ -72,6 +73,7 @@ SOURCES: Mapping[str, Callable[[Engine, int, int], Awaitable[Found]]] = {
     "boards": boards,
     "visual": visual,
     "walks": walks,
+    "pinsage": pinsage,
 }
 
 

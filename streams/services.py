@@ -19,6 +19,7 @@ from streams.graph_compaction import compact
 from streams.ladder import Ladder
 from streams.persist import persist
 from streams.pin_judging import Judging
+from streams.pinsage_convolving import Convolving, convolve
 from streams.readings import READINGS
 from streams.slate_spec import spec_of
 from streams.transport.batches import BatchTransport
@@ -99,6 +100,19 @@ class Scores(Beside):
                 await self.sleep(IDLE)
 
 
+class Neighbourhoods(Beside):
+    """Gives pins their PinSage vectors: those that this worker saw, and one worker of the group all others."""
+
+    @Service.task
+    async def _convolve(self) -> None:
+        if self.app.engine.pinsage is None:
+            return
+        work = Convolving(self.app.engine, self.app.engine.pinsage)
+        while not self.should_stop:
+            leads = TP("pins.accepted", 0) in self.app.consumer.assignment()
+            await self.sleep(await convolve(work, leads))
+
+
 class Lag(Beside):
     """Tells how far this worker is behind."""
 
@@ -165,5 +179,5 @@ class Api(Beside):
 
 def start_beside(app: PinStream) -> None:
     """Have ``app`` start every service when it starts. Faust makes them itself, and tells them nothing of the app."""
-    for each in (Writer, Slates, Others, Encoders, Scores, Lag, Watch, Graph, Feeds, Api):
+    for each in (Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Feeds, Api):
         app.service(cast(Any, type(each.__name__, (each,), {"app": app})))

@@ -89,6 +89,10 @@ class Settings:
     #: every one. ``docs/detection.md`` says what that spares and what it loses.
     two_step: float = 0.0
 
+    #: ``on``: pins have a vector of their neighbourhood, too (PinSage), by which slates and related pins find them;
+    #: ``off``: nothing of it is loaded or asked. See ``docs/pinsage.md``.
+    pinsage: str = "on"
+
     api_token: str = ""
     #: Folders that ``file://`` images may come from, colon-separated; relative to the project.
     image_folders: str = "examples"
@@ -118,6 +122,8 @@ class Settings:
         made = cls(**given)  # type: ignore[arg-type]
         if not 0 <= made.unsafe_above <= 1:
             raise ValueError(f"PINSTREAM_UNSAFE_ABOVE={made.unsafe_above:g}: must be from 0 to 1")
+        if made.pinsage not in ("on", "off"):
+            raise ValueError(f"PINSTREAM_PINSAGE={made.pinsage!r}: use on or off")
         return made
 
     #: Step of each embedded part's port over ``port_base``.

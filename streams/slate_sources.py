@@ -120,8 +120,29 @@ async def followed(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     return found
 
 
+async def pinsage(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What lies near the latest saves in PinSage's space: looks, words and neighbourhood in one. Score: largest cosine.
+
+    Raises:
+        StoreUnavailable: Milvus is gone.
+    """
+    seeds = np.concatenate([ask.seeds for ask in asks])
+    if engine.pinsage is None or not len(seeds):
+        return [NOTHING] * len(asks)
+    near = await engine.pinsage.near(engine, seeds, asks[0].choices.neighbours)
+    found: list[Found] = []
+    begin = 0
+    for ask in asks:
+        part = slice(begin, begin + len(ask.seeds))
+        begin = part.stop
+        real = near.ids[part] > 0
+        limit = ask.choices.source_limit
+        found.append(best_of(near.ids[part][real], near.scores[part][real], limit, without=ask.seeds))
+    return found
+
+
 SOURCES: Mapping[str, Source] = {
-    source.__name__: source for source in (visual, boards, trending, fresh, followed, walks)
+    source.__name__: source for source in (visual, boards, trending, fresh, followed, walks, pinsage)
 }
 #: The others ask memory alone.
 ASK_MILVUS = frozenset({"visual"})

@@ -29,9 +29,9 @@ class VectorCache:
     1 kB each at 256 dimensions, so at most 34 MB by default; memory is taken as it fills.
     """
 
-    def __init__(self, store: VectorStore, capacity: int = 32_768) -> None:
-        self.store, self.capacity = store, capacity
-        self.neighbours = NeighbourCache(store)
+    def __init__(self, store: VectorStore, capacity: int = 32_768, collection: str = "pins") -> None:
+        self.store, self.capacity, self._collection = store, capacity, collection
+        self.neighbours = NeighbourCache(store, collection=collection)
         self._row: dict[int, int] = {}
         self._free: list[int] = []
         self._vectors: Vectors = np.empty((0, 0), np.float32)
@@ -111,7 +111,7 @@ class VectorCache:
             return
         self._asked.update(wanted)
         try:
-            fetched = await self.store.fetch("pins", np.asarray(wanted, np.int64))
+            fetched = await self.store.fetch(self._collection, np.asarray(wanted, np.int64))
         finally:
             self._asked.difference_update(wanted)
         # What vision put meanwhile is newer than what was asked for before.

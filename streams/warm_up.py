@@ -14,12 +14,15 @@ import numpy as np
 
 from operators.annotations.confidence import said_by_texts
 from operators.annotations.pin_words import PinWords
+from operators.annotations.word_vectors import word_vectors
 from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent
+from operators.graph.neighbourhood import neighbourhoods
 from operators.graph.origin import Origin
 from operators.graph.pixie import Walking
+from operators.graph.standing import standing
 from operators.linchpin.columns import columns_of
 from operators.linchpin.kernels import common_ids, dots
 from operators.linchpin.models import Forest, Layers
@@ -56,6 +59,8 @@ def warm_up() -> None:
     ids, one = np.array([11, 12]), np.array([11])
     state.board_graph.related(one, np.ones(1), 1)
     state.board_graph.walk(one, np.ones(1), 1, 1, Walking(steps=100))
+    neighbourhoods(state.board_graph, one, 1)
+    standing(state.board_graph, one)
     state.board_graph.compact()
     state.board_graph.drop(one, np.array([4]), Origin.SAVED)
     state.board_graph.remove(one)
@@ -73,6 +78,7 @@ def warm_up() -> None:
     said_by_texts([pin_text("warm up")], state.texts.dictionary)
     state.texts.index.search([(np.array([1, 2]), 1.0)], 1)
     state.texts.load(PinWords(np.array([13]), np.array([2]), ids, np.zeros(2, np.uint8)))
+    word_vectors(state.texts.index.words_of(ids))
     state.texts.drop(one)
     merge({"boards": Found(ids, np.ones(2, np.float32))}, 1)
     best_of(ids, np.ones(2, np.float32), 1, without=one)

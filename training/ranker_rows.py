@@ -61,7 +61,8 @@ class Replay:
         self.state, self.choices, self.spec = HotState(), choices, spec
         self.cache = VectorCache(vectors)
         # Sources only look at these two parts of an engine.
-        self.engine = cast(Engine, SimpleNamespace(state=self.state, vectors=vectors, vector_cache=self.cache))
+        parts = {"state": self.state, "vectors": vectors, "vector_cache": self.cache, "pinsage": None}
+        self.engine = cast(Engine, SimpleNamespace(**parts))
         self._waiting: dict[str, list[Line]] = defaultdict(list)
         self._offset = 0
         #: Pin → examined impressions and counts of each action so far; 0 stands for all pins together.

@@ -14,6 +14,7 @@ EVALUATIONS = {
     "sequence": "The next action in time order, first predicted, then learned.",
     "cold-start": "Pinners of whom little is known, from none to twenty actions.",
     "ranking": "Probabilities of actions: AUC and calibration on later days.",
+    "pinsage": "PinSage: the ladder of ablations, on real rooms and real saves.",
 }
 
 

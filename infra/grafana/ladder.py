@@ -58,7 +58,12 @@ def build() -> Dashboard:
                     "new": "sum(rate(pinstream_pins_unscored_total[$__rate_interval]))",
                 },
             ),
-            lines("Waiting", "Rows and slates in memory.", Short, {"{{queue}}": "sum by (queue) (pinstream_waiting)"}),
+            lines(
+                "Waiting",
+                "Rows and slates in memory; pins for a PinSage vector.",
+                Short,
+                {"{{queue}}": "sum by (queue) (pinstream_waiting)", "pinsage": "sum(pinstream_pins_to_convolve)"},
+            ),
             lines(
                 "Slates that could not be built",
                 "Per second; 0 is right.",

@@ -71,6 +71,10 @@ class LiveGraph(Adjacency):
         taken, found, scores = walks(dense.astype(np.int64), steps, how, seed, self._arrays, scratch or self._scratch)
         return Walked(*self._best(found, scores, k), taken)
 
+    def boards_of(self, pins: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Ints]:
+        """Rows of pins (-1 for one that is not here), the pins' table and arena, and the ids of boards."""
+        return self._pins.lookup(pins), self._by_pin.table, self._by_pin.arena, self._boards.ids
+
     @property
     def _arrays(self) -> tuple[NDArray[np.int32], ...]:
         return self._by_pin.table, self._by_pin.arena, self._by_board.table, self._by_board.arena

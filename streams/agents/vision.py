@@ -115,6 +115,8 @@ async def _look_at(
     with metrics.batch_step(TOPIC, "annotations"):
         living = [one for one in understood if not one.pin.deleted]
         said = await persist("annotating pins", partial(look_around, engine, living), metrics)
+    if engine.pinsage is not None:
+        engine.pinsage.arrived([one.pin.pin for one in understood])
     now = int(time.time() * 1000)
     for one in understood:
         if one.rejected is None:

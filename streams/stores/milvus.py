@@ -23,7 +23,9 @@ from streams.settings import Settings
 from streams.stores.protocols import Columns, Models, Neighbours, StoreUnavailable
 
 #: Key field of each collection.
-KEYS = {"pins": "pin", "objects": "object"}
+KEYS = {"pins": "pin", "objects": "object", "pinsage": "pin"}
+#: Those that each encoder has of its own.
+OF_AN_ENCODER = ("pins", "objects")
 #: The fields beside key and vector.
 FIELDS: dict[str, dict[str, DataType]] = {
     "pins": {"version": DataType.INT64},
@@ -37,6 +39,7 @@ FIELDS: dict[str, dict[str, DataType]] = {
         "bottom": DataType.FLOAT,
         "version": DataType.INT64,
     },
+    "pinsage": {"version": DataType.INT64},
 }
 LONGEST_LABEL = 128
 NAME = re.compile(r"[A-Za-z0-9_]{1,32}")
@@ -81,6 +84,7 @@ class MilvusVectors:
         self._prepared = 0
         #: What the names of the collections end with: vectors of different encoders never share one.
         self._suffix = ""
+        self._collections: Sequence[str] = OF_AN_ENCODER
         #: Asked before collections are made; raises where they should not be.
         self.may_make: Callable[[], Awaitable[None]] | None = None
         self.circuit = Circuit("milvus")
@@ -97,13 +101,19 @@ class MilvusVectors:
         other._suffix, other._prepared = suffix, 0
         return other
 
+    def alone(self, collection: str) -> MilvusVectors:
+        """The same Milvus, of which this collection alone is made and dropped, with a circuit of its own."""
+        other = MilvusVectors(self._settings)
+        other._collections, other.circuit = (collection,), Circuit(collection)
+        return other
+
     def named(self, collection: str) -> str:
         """What Milvus calls the collection."""
         return f"{collection}_{self._suffix}" if self._suffix else collection
 
     async def drop(self) -> None:
         """Drop the collections with all that is in them; may be repeated."""
-        for collection in KEYS:
+        for collection in self._collections:
             async with self._connection(SECONDS_PREPARE) as client:
                 if await client.has_collection(self.named(collection)):
                     await client.drop_collection(self.named(collection), timeout=SECONDS_PREPARE)
@@ -276,7 +286,7 @@ class MilvusVectors:
         # By the blocking client: the asyncio one waits for an index by a call that Milvus Lite does not have.
         client: Any = MilvusClient(self._uri, **self._account, timeout=SECONDS_PREPARE)
         try:
-            for collection in KEYS:
+            for collection in self._collections:
                 name = self.named(collection)
                 if client.has_collection(name):
                     _require_dimension(client, name, dimension)

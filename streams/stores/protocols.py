@@ -160,6 +160,12 @@ class Models(Protocol):
         """``(n, F)`` features in the order of the spec's (``streams/feed.linchpin``)."""
         ...
 
+    async def convolve(
+        self, features: NDArray[np.float32], neighbours: NDArray[np.int32], weights: NDArray[np.float32], asked: int
+    ) -> NDArray[np.float32]:
+        """A subgraph (``operators/graph/subgraph.py``) → PinSage's vectors ``(asked, d)``, L2-normalised."""
+        ...
+
     async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
         """Model name → version that serves, e.g. ``{"detector": "1"}``; an answer so many seconds old will do."""
         ...

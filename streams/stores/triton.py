@@ -151,6 +151,31 @@ class TritonModels:
                 raise self._rest(model.name, error) from None
         return Ranked(np.concatenate(parts), version)
 
+    async def convolve(
+        self, features: NDArray[np.float32], neighbours: NDArray[np.int32], weights: NDArray[np.float32], asked: int
+    ) -> NDArray[np.float32]:
+        """PinSage's vectors ``(asked, d)`` of a subgraph; see ``model_repo/pinsage``."""
+        self._check_rest("pinsage")
+        given: list[triton.InferInput] = []
+        tensors = {
+            "FEATURES": features,
+            "NEIGHBOURS": neighbours,
+            "WEIGHTS": weights,
+            "ASKED": np.array([asked], np.int32),
+        }
+        for name, values in tensors.items():
+            kind = "INT32" if values.dtype == np.int32 else "FP32"
+            given.append(triton.InferInput(name, list(values.shape), kind))
+            given[-1].set_data_from_numpy(np.ascontiguousarray(values))
+        try:
+            answer: Any = await self._connected().infer("pinsage", given, client_timeout=IMAGE_SECONDS)
+            vectors = _output(answer, "VECTORS", (asked, None))
+            if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=0.01):  # false for what is no number, too
+                raise InferenceServerException("VECTORS are not of length 1")
+        except InferenceServerException as error:
+            raise self._rest("pinsage", error) from None
+        return vectors
+
     async def versions(self, at_most_old: float = 0.0) -> dict[str, str]:
         """The newest version of each model that is ready; an answer so many seconds old will do."""
         asked = time.monotonic()

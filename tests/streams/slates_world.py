@@ -95,7 +95,7 @@ def engine_of(home):
     state.now = NOW
     return SimpleNamespace(
         settings=SimpleNamespace(**asdict(Settings(home=home))), metrics=Metrics(), vectors=store, models=Ranker(),
-        state=state, vector_cache=VectorCache(store),
+        state=state, vector_cache=VectorCache(store), pinsage=None,
     )  # fmt: skip
 
 
