@@ -8,6 +8,7 @@ import logging
 import os
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -31,6 +32,7 @@ from streams.ladder import Ladder
 from streams.memory import collect_seldom, give_back
 from streams.persist import persist
 from streams.pin_judging import Judging
+from streams.related_memory import LEARN_SECONDS, learn
 from streams.resuming import resume
 from streams.settings import Settings
 from streams.slate_spec import spec_of
@@ -379,6 +381,17 @@ class Graph(Service):
                 await compact(app.engine.state)
             except MemoryError:
                 log.exception("the board graph is not compacted: give the worker more memory")
+
+
+@app.service
+class Vectors(Service):
+    """Learns vectors of pins from what pinners do."""
+
+    @Service.task
+    async def _learn(self) -> None:
+        while not self.should_stop:
+            await self.sleep(LEARN_SECONDS)
+            await learn(app.engine.state, int(time.time() * 1000))
 
 
 @app.service

@@ -103,8 +103,16 @@ class Pin2Vec:
 
     @property
     def nbytes(self) -> int:
-        arrays = (self._counts, self._slots, self._last, self._rings, self._inner, self._outer, self._table)
-        return sum(each.nbytes for each in (*arrays, self._pins, self._pinners, self._waiting))
+        return self.nbytes_of_pins + self.nbytes_of_pinners + self._table.nbytes + self._waiting.nbytes
+
+    @property
+    def nbytes_of_pins(self) -> int:
+        arrays = (self._counts, self._slots, self._inner, self._outer)
+        return sum(each.nbytes for each in (*arrays, self._pins))
+
+    @property
+    def nbytes_of_pinners(self) -> int:
+        return self._last.nbytes + self._rings.nbytes + self._pinners.nbytes
 
     def update(self, engagement: Engagement, ignored: NDArray[np.bool_] | None = None) -> None:
         """Let closeups, outbound clicks and saves wait to be learned; rows of erased pinners (0) are left out."""
