@@ -1,4 +1,4 @@
-"""What memory keeps for related pins equals a fresh build from the log: Pin2Vec bit for bit, Memboost's sums exactly."""
+"""What memory keeps for related pins equals a fresh build from the log: vectors bit for bit, sums exactly."""
 
 from __future__ import annotations
 
