@@ -59,7 +59,7 @@ def measure(saves: int, pins: int, boards: int, pinners: int, seed: int) -> dict
         "pins with a vector": len(model),
         **{f"{name}, saves/s": saves / spent[row].sum() for name, row in names.items()},
         "both, saves/s": saves / spent.sum(),
-        **{f"{name}, last tenth / middle": float(spent[row, -tenth:].sum() / middle[row]) for name, row in names.items()},
+        **{f"{name}, last tenth / middle": spent[row, -tenth:].sum() / middle[row] for name, row in names.items()},
         "bytes/pin, graph": (of_pins + known["pins"].nbytes) / len(known["pins"]),
         "bytes/board, graph": (of_boards + known["boards"].nbytes) / len(known["boards"]),
         "bytes/pin, Pin2Vec": model.nbytes_of_pins / max(1, len(model)),

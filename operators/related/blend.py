@@ -27,18 +27,18 @@ WEIGHTS: Mapping[str, Weight] = {
     "walks": Weight(0.45, 0.45),
     "pin2vec": Weight(0.25, 0.25),
     "visual": Weight(0.25),
-    "words": Weight(1.5),
+    "words": Weight(2.0),
 }
 #: Of a source that is not named there.
 UNNAMED = Weight(0.25)
 #: How little the very first places stand out.
-SMOOTHING = 10.0
+SMOOTHING = 5.0
 #: What one e-fold of clicks over expected clicks adds, beside sources that add at most their weights.
 GAMMA = 0.3
 
 
 def blend(found: Mapping[str, Found], weights: Mapping[str, Weight] = WEIGHTS) -> Fused:
-    """Best first, equal scores by id: ``Σ place_weight · 10 / (10 + place) + score_weight · (s - low) / (high - low)``.
+    """Best first, equal scores by id: ``Σ place_weight · 5 / (5 + place) + score_weight · (s - low) / (high - low)``.
 
     Summed over the sources that found a pin, with places from 1; high and low are those of the source's answer.
     """

@@ -20,13 +20,13 @@ def test_places_and_scores_by_hand() -> None:
     weights = {"boards": Weight(1.0, 0.5), "visual": Weight(2.0)}
     joined = blend({"boards": found((1, 9.0), (2, 5.0), (3, 1.0)), "visual": found((2, 0.8), (4, 0.7))}, weights)
     assert joined.ids.tolist() == [2, 4, 1, 3]
-    expected = [10 / 12 + 0.25 + 20 / 11, 20 / 12, 10 / 11 + 0.5, 10 / 13]
+    expected = [5 / 7 + 0.25 + 10 / 6, 10 / 7, 5 / 6 + 0.5, 5 / 8]
     assert joined.scores == pytest.approx(expected)
 
 
 def test_a_source_without_a_weight_counts_a_little_and_nothing_found_is_nothing() -> None:
     joined = blend({"new": found((7, 1.0)), "boards": found()})
-    assert joined.ids.tolist() == [7] and joined.scores[0] == pytest.approx(UNNAMED.place * 10 / 11)
+    assert joined.ids.tolist() == [7] and joined.scores[0] == pytest.approx(UNNAMED.place * 5 / 6)
     assert not len(blend({}).ids)
 
 
@@ -38,7 +38,7 @@ def test_equal_scores_are_in_order_of_ids() -> None:
 def test_what_is_clicked_more_than_expected_rises_or_comes_in() -> None:
     joined = boosted(blend({"new": found((1, 2.0), (2, 1.0))}), np.array([2, 5]), np.array([1.0, 3.0]), gamma=0.5)
     assert joined.ids.tolist() == [5, 2, 1]
-    assert joined.scores == pytest.approx([1.5, UNNAMED.place * 10 / 12 + 0.5, UNNAMED.place * 10 / 11])
+    assert joined.scores == pytest.approx([1.5, UNNAMED.place * 5 / 7 + 0.5, UNNAMED.place * 5 / 6])
 
 
 def test_a_question_has_each_phrase_once_by_the_weight_of_its_field() -> None:
