@@ -17,11 +17,16 @@ def found(*pairs: tuple[int, float]) -> Found:
 
 
 def test_places_and_scores_by_hand() -> None:
-    weights = {"boards": Weight(1.0, 0.5), "visual": Weight(2.0)}
+    weights = {"boards": Weight(1.0, 0.5, relative=True), "visual": Weight(2.0)}
     joined = blend({"boards": found((1, 9.0), (2, 5.0), (3, 1.0)), "visual": found((2, 0.8), (4, 0.7))}, weights)
     assert joined.ids.tolist() == [2, 4, 1, 3]
     expected = [5 / 7 + 0.25 + 10 / 6, 10 / 7, 5 / 6 + 0.5, 5 / 8]
     assert joined.scores == pytest.approx(expected)
+
+
+def test_scores_that_count_something_count_from_zero() -> None:
+    joined = blend({"walks": found((1, 100.0), (2, 90.0))}, {"walks": Weight(0.0, 1.0)})
+    assert joined.scores == pytest.approx([1.0, 0.9])
 
 
 def test_a_source_without_a_weight_counts_a_little_and_nothing_found_is_nothing() -> None:
