@@ -17,7 +17,7 @@ from operators.graph.origin import Origin
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
-from streams import pin_pictures, pin_safety, pin_words
+from streams import pin_pictures, pin_safety, pin_words, related_memory
 from streams.latest_event import FIELDS, unpack
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
@@ -48,6 +48,7 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     await _trending(state, events)
     await _saves(state, events)
     await _recent(state, events, latest)
+    await _for_related(state, events, latest)
     newest = await events.query(
         f"SELECT event_id FROM engagement WHERE {latest} ORDER BY logged DESC, offset DESC LIMIT {{n:UInt64}}",
         {"n": state.duplicates.horizon},
@@ -166,6 +167,17 @@ async def _recent(state: HotState, events: EventStore, latest: str) -> None:
             # Oldest first, so that every entry goes to the end of its ring.
             pinner, time, pin, kind = (rows[name][::-1] for name in ("pinner", "time", "pin", "kind"))
             state.recent.add(pinner, time, pin, kind)
+
+
+async def _for_related(state: HotState, events: EventStore, latest: str) -> None:
+    """Actions of the latest rows for Pin2Vec, which learns them when the worker runs; all of Memboost's sums."""
+    sql = f"{related_memory.ACTIONS} AND ({latest}) AND {{chunk}}"
+    async for rows in _chunks(events, sql, "pinner", "engagement"):
+        related_memory.take_actions(state, rows)
+    async for rows in _chunks(events, related_memory.PAIRS, "slate", "related_actions"):
+        related_memory.take_pairs(state, rows)
+    if rates := await events.query(related_memory.RATES):
+        related_memory.take_rates(state, rates)
 
 
 async def _chunks(events: EventStore, sql: str, key: str, table: str) -> AsyncIterator[Rows]:

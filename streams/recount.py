@@ -28,6 +28,8 @@ _BOUNDED = (
 _LATEST = {"at": "time", "event": "event", "whose": "owner", "site": "domain"}
 _FIELDS = ", ".join(f"{unpack(part, 'n')} AS {name}" for name, part in _LATEST.items())
 _LATEST_OF_PIN = f"(SELECT pin, max(latest) AS n, {_FIELDS} FROM signals_by_pin GROUP BY pin)"
+_PLACE = "toUInt8(if(position <= 0, position + 1, least(7, 2 + floor(log2(position))))) AS place"
+_RELATED = "surface = 2 AND slate != 0 AND pin != 0 AND kind < 5"
 _WEIGHT = "exp2((time - 1704067200000) / 604800000)"
 
 
@@ -66,6 +68,8 @@ async def recount(store: EventStore) -> list[Comparison]:
     results.append(await _compare(store, _LATEST_OF_PIN, ("pin",), parts, where="pin != 0"))
     given, gave = {"given": f"sum({_WEIGHT})"}, "pinner != 0 AND kind IN (2, 3, 4)"
     results.append(await _compare(store, "signals_by_pinner", ("pinner",), given, where=gave, exact=False))
+    counts = {name: f"countIf(kind = {kind})" for kind, name in enumerate(COUNTS[:4], 1)}
+    results.append(await _compare(store, "related_actions", ("slate", "pin", _PLACE), counts, where=_RELATED))
     saves = "(SELECT board, pin, pinner, 1 AS saves FROM saves)"
     results.append(await _compare(store, saves, ("board", "pin", "pinner"), {"saves": "count()"}, where="kind = 4"))
     return results

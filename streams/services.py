@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from streams.persist import persist
 from streams.pin_judging import Judging
 from streams.pinsage_convolving import Convolving, convolve
 from streams.readings import READINGS
+from streams.related_memory import LEARN_SECONDS, learn
 from streams.slate_spec import spec_of
 from streams.transport.batches import BatchTransport
 
@@ -158,6 +160,16 @@ class Graph(Beside):
                 log.exception("the board graph is not compacted: give the worker more memory")
 
 
+class Sessions(Beside):
+    """Learns vectors of pins from what pinners do in one sitting."""
+
+    @Service.task
+    async def _learn(self) -> None:
+        while not self.should_stop:
+            await self.sleep(LEARN_SECONDS)
+            await learn(self.app.engine.state, int(time.time() * 1000))
+
+
 class Feeds(Beside):
     """Builds the slates that are due."""
 
@@ -179,5 +191,7 @@ class Api(Beside):
 
 def start_beside(app: PinStream) -> None:
     """Have ``app`` start every service when it starts. Faust makes them itself, and tells them nothing of the app."""
-    for each in (Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Feeds, Api):
+    for each in (
+        Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Sessions, Feeds, Api
+    ):  # fmt: skip
         app.service(cast(Any, type(each.__name__, (each,), {"app": app})))

@@ -17,11 +17,14 @@ from operators.follows import Follows
 from operators.graph.live import LiveGraph
 from operators.graph.origin import Origin
 from operators.identity import stable_id
+from operators.pin2vec.pin2vec import Pin2Vec
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
+from operators.related.memboost import Memboost
 from operators.safety import Safety
 from operators.trending import Trending
 from operators.vision.canonical import Canonical
+from streams import related_memory
 from streams.pin_words import take
 from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
@@ -40,6 +43,8 @@ class HotState:
         self.board_graph = LiveGraph()
         self.trending = Trending()
         self.recent = RecentActions()
+        self.pin2vec = Pin2Vec()
+        self.memboost = Memboost()
         self.duplicates = RecentIds()
         self.now = 0
 
@@ -54,6 +59,7 @@ class HotState:
         saved = (engagement.kind == Kind.SAVE) & ~deleted
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
         self.trending.update(engagement, ignored=deleted)
+        related_memory.fold(self, engagement, deleted)
 
     def apply_pins(self, events: Sequence[tuple[int, PinEvent]]) -> NDArray[np.bool_]:
         """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""
@@ -102,6 +108,7 @@ class HotState:
         self.follows.erase(pinner)
         self.quality.erase(pinner)
         self.recent.erase(pinner)
+        self.pin2vec.erase(pinner)
         self.board_graph.remove(pins)
         self.trending.remove(pins)
         self._forget_content(pins)
@@ -125,6 +132,7 @@ class HotState:
 
     def _forget_content(self, pins: Ints) -> None:
         self.texts.drop(pins)
+        related_memory.forget(self, pins)
         for pin in pins.tolist():
             self.pictures.remove(pin)
 

@@ -18,7 +18,7 @@ from operators.annotations.word_vectors import word_vectors
 from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
 from operators.decode import decode_engagement, decode_events
-from operators.events import PinEvent
+from operators.events import PinEvent, Surface
 from operators.graph.neighbourhood import neighbourhoods
 from operators.graph.origin import Origin
 from operators.graph.pixie import Walking
@@ -27,6 +27,7 @@ from operators.linchpin.columns import columns_of
 from operators.linchpin.kernels import common_ids, dots
 from operators.linchpin.models import Forest, Layers
 from operators.linchpin.program import Program
+from operators.related.memboost import related_slate
 from operators.slate.candidates import Found, merge
 from operators.slate.ordering import Ordering, order
 from operators.vision.canonical import Canonical
@@ -64,6 +65,10 @@ def warm_up() -> None:
     state.board_graph.compact()
     state.board_graph.drop(one, np.array([4]), Origin.SAVED)
     state.board_graph.remove(one)
+    state.pin2vec.learn(2 * _TIME)
+    state.pin2vec.nearest(one, np.ones(1), 1)
+    state.memboost.update(_shown_among_related(saves))
+    state.memboost.boosts(11, ids)
     state.trending.top(1, _TIME)
     state.quality.pins(ids, _TIME)
     state.quality.owners(one, _TIME)
@@ -117,6 +122,11 @@ def _records(topic: str, events: Sequence[Mapping[str, object]]) -> Records:
     n = len(events)
     values: list[bytes | None] = [msgspec.json.encode(event) for event in events]
     return Records.of(Source(topic, 0, 0, n - 1), np.arange(n), np.full(n, _TIME), values)
+
+
+def _shown_among_related(engagement: Engagement) -> Engagement:
+    slates = np.full(len(engagement), related_slate(11))
+    return replace(engagement, slate=slates, surface=np.full(len(engagement), Surface.RELATED, np.uint8))
 
 
 def _read_only(engagement: Engagement) -> Engagement:

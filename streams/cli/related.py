@@ -14,11 +14,13 @@ from streams.cli.tables import table
 @click.argument("pin")
 @click.option("-n", default=25, show_default=True, type=click.IntRange(1, 200), help="Related pins.")
 @click.option(
-    "--sources", help="Comma-separated: visual (Milvus), boards (co-occurrence), walks (Pixie).  [default: all]"
+    "--sources",
+    help="Comma-separated: boards (co-occurrence), walks (Pixie), pin2vec (sessions), visual (Milvus), words.  "
+    "[default: all]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the API's answer as it is.")
 def command(pin: str, n: int, sources: str | None, as_json: bool) -> None:
-    """Print pins that look like PIN, and pins that boards lead to.
+    """Print pins that people put beside PIN or act on with it, and pins that look or read like it.
 
     Needs a running worker.
     """
@@ -28,9 +30,9 @@ def command(pin: str, n: int, sources: str | None, as_json: bool) -> None:
         return
     names = sorted({name for item in body["items"] for name in item["sources"]})
     rows = [
-        (place, item["pin"], item["score"], *(item["sources"].get(name) for name in names))
+        (place, item["pin"], item["score"], item["boost"], *(item["sources"].get(name) for name in names))
         for place, item in enumerate(body["items"], 1)
     ]
-    click.echo(table(("place", "pin", "score", *names), rows))
+    click.echo(table(("place", "pin", "score", "boost", *names), rows))
     if body["degraded"]:
         click.echo(f"\nMade without: {', '.join(body['degraded'])}.")

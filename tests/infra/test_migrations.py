@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real
 TABLES = {
     *("engagement", "signals_by_pin", "signals_by_pinner", "saves"),
     *("pins", "objects", "pin_vectors", "pinners", "follows", "slates"),
-    *("claims", "crops", "pin_annotations", "fingerprints", "safety", "pinsage"),
+    *("claims", "crops", "pin_annotations", "fingerprints", "safety", "pinsage", "related_actions"),
     *("encoders", "encoder_fills", "encoder_misses"),
     *(f"engagement_by_{key}" for key in ("pin", "pinner", "owner", "domain", "board")),
 }

@@ -137,7 +137,7 @@ async def test_related_by_looks_by_boards_and_by_both(client: aiohttp.ClientSess
     boards = await get(client, f"{path}?sources=boards", "Related")
     assert {item["pin"] - BASE for item in boards["items"]} == {3, 5, 7, 9, 11}, "the pins of its board"
     both = await get(client, f"{path}?n=1", "Related")
-    assert both["items"][0]["pin"] - BASE == 3 and set(both["items"][0]["sources"]) == {"visual", "boards"}
+    assert both["items"][0]["pin"] - BASE in (3, 5) and set(both["items"][0]["sources"]) >= {"visual", "boards"}
     assert not both["degraded"]
 
 

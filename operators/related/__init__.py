@@ -1,0 +1,1 @@
+"""Related pins: what was clicked in place of what, and how the sources are joined."""
