@@ -32,6 +32,7 @@ from streams.memory import collect_seldom, give_back
 from streams.persist import persist
 from streams.pin_judging import Judging
 from streams.resuming import resume
+from streams.saves_model import learn
 from streams.settings import Settings
 from streams.slate_spec import spec_of
 from streams.tail import Tail, catch_up
@@ -369,7 +370,7 @@ class Watch(Service):
 
 @app.service
 class Graph(Service):
-    """Compacts the board graph."""
+    """Compacts the board graph, and learns from it what goes together."""
 
     @Service.task
     async def _compact(self) -> None:
@@ -379,6 +380,11 @@ class Graph(Service):
                 await compact(app.engine.state)
             except MemoryError:
                 log.exception("the board graph is not compacted: give the worker more memory")
+
+    @Service.task
+    async def _learn(self) -> None:
+        while not self.should_stop:
+            await self.sleep(await learn(app.engine.state))
 
 
 @app.service

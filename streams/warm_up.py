@@ -56,6 +56,9 @@ def warm_up() -> None:
     ids, one = np.array([11, 12]), np.array([11])
     state.board_graph.related(one, np.ones(1), 1)
     state.board_graph.walk(one, np.ones(1), 1, 1, Walking(steps=100))
+    model = state.together
+    model.learn(model.draw())
+    model.recommend(one, 1)
     state.board_graph.compact()
     state.board_graph.drop(one, np.array([4]), Origin.SAVED)
     state.board_graph.remove(one)
