@@ -10,7 +10,7 @@ from typing import Any, cast
 from faust.types import TP
 from mode import Service
 
-from streams import pin_judging
+from streams import pin_judging, saves_model
 from streams.agents import feeds
 from streams.api.server import ApiServer
 from streams.encoders.filling import IDLE, Filler, lead
@@ -148,7 +148,7 @@ class Watch(Beside):
 
 
 class Graph(Beside):
-    """Compacts the board graph."""
+    """Compacts the board graph, and learns from it what goes together."""
 
     @Service.task
     async def _compact(self) -> None:
@@ -158,6 +158,11 @@ class Graph(Beside):
                 await compact(self.app.engine.state)
             except MemoryError:
                 log.exception("the board graph is not compacted: give the worker more memory")
+
+    @Service.task
+    async def _learn(self) -> None:
+        while not self.should_stop:
+            await self.sleep(await saves_model.learn(self.app.engine.state))
 
 
 class Sessions(Beside):

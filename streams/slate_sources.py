@@ -91,6 +91,19 @@ async def walks(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     return found
 
 
+async def together(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What goes with the latest saves by the streamed model of saves. Score: its members' standardised scores, blended.
+
+    A model that has learnt nothing yet answers from neighbours on the live graph.
+    """
+    found: list[Found] = []
+    for ask in asks:
+        best = engine.state.together.recommend(ask.seeds, ask.choices.source_limit) if len(ask.seeds) else None
+        found.append(NOTHING if best is None else Found(best.pins, best.scores.astype(np.float32)))
+        await asyncio.sleep(0)
+    return found
+
+
 async def trending(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     """What everybody engages with in these hours; the same for all pinners of the batch."""
     # Not before the newest event: scores of what is yet to come would grow without a bound.
@@ -142,7 +155,7 @@ async def pinsage(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
 
 
 SOURCES: Mapping[str, Source] = {
-    source.__name__: source for source in (visual, boards, trending, fresh, followed, walks, pinsage)
+    source.__name__: source for source in (visual, boards, trending, fresh, followed, walks, pinsage, together)
 }
 #: The others ask memory alone.
 ASK_MILVUS = frozenset({"visual"})

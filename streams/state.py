@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from operators.annotations.pin_texts import PinTexts
 from operators.batch import Engagement, Ints
 from operators.catalogue import Catalogue
+from operators.collaborative.model import SavesModel
+from operators.collaborative.taste import Learning
 from operators.duplicates import RecentIds
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.follows import Follows
@@ -29,6 +31,9 @@ from streams.pin_words import take
 from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
 
+#: Of the model of saves: some 1.3 KB a pin. Larger ones find more: ``docs/collaborative.md``.
+WIDTH, DIRECTIONS = 32, 64
+
 
 class HotState:
     """All folds of one worker. ``now`` is stream time: the largest event time seen, in milliseconds."""
@@ -41,6 +46,7 @@ class HotState:
         self.safety = Safety()
         self.quality = Quality(self.safety)
         self.board_graph = LiveGraph()
+        self.together = SavesModel(self.board_graph, learning=Learning(width=WIDTH), directions=DIRECTIONS)
         self.trending = Trending()
         self.recent = RecentActions()
         self.pin2vec = Pin2Vec()

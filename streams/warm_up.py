@@ -62,6 +62,9 @@ def warm_up() -> None:
     state.board_graph.walk(one, np.ones(1), 1, 1, Walking(steps=100))
     neighbourhoods(state.board_graph, one, 1)
     standing(state.board_graph, one)
+    model = state.together
+    model.learn(model.draw())
+    model.recommend(one, 1)
     state.board_graph.compact()
     state.board_graph.drop(one, np.array([4]), Origin.SAVED)
     state.board_graph.remove(one)

@@ -11,7 +11,7 @@ from operators.graph.adjacency import MOST_SAVED, Adjacency
 from operators.graph.pixie import Scratch, Walked, Walking, allotted, walks
 from operators.graph.segments import DEGREE
 from operators.graph.together import together
-from operators.id_index import Ints, grown
+from operators.id_index import IdIndex, Ints, grown
 from operators.small_sets import contains
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ class LiveGraph(Adjacency):
         self._sums = grown(self._sums, len(self._pins))
         found, scores = together(
             dense[known], np.asarray(weights, np.float64)[known], max_boards, max_pins_per_board,
-            self._arrays, self._sums,
+            self.sides, self._sums,
         )  # fmt: skip
         others = ~contains(self._pins.ids[found], seeds)
         return Related(*self._best(found[others].astype(np.int64), scores[others], k))
@@ -68,7 +68,7 @@ class LiveGraph(Adjacency):
         dense = self._pins.lookup(seeds)
         degrees = np.where(dense >= 0, self._by_pin.table[dense, DEGREE] if len(self._pins) else 0, 0).astype(np.int64)
         steps = allotted(degrees, np.asarray(weights, np.float64), self.largest, how.steps)
-        taken, found, scores = walks(dense.astype(np.int64), steps, how, seed, self._arrays, scratch or self._scratch)
+        taken, found, scores = walks(dense.astype(np.int64), steps, how, seed, self.sides, scratch or self._scratch)
         return Walked(*self._best(found, scores, k), taken)
 
     def boards_of(self, pins: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Ints]:
@@ -76,7 +76,18 @@ class LiveGraph(Adjacency):
         return self._pins.lookup(pins), self._by_pin.table, self._by_pin.arena, self._boards.ids
 
     @property
-    def _arrays(self) -> tuple[NDArray[np.int32], ...]:
+    def pins(self) -> IdIndex:
+        """Pins and their dense numbers, which change where the graph is renumbered."""
+        return self._pins
+
+    @property
+    def boards(self) -> IdIndex:
+        """Boards and their dense numbers."""
+        return self._boards
+
+    @property
+    def sides(self) -> tuple[NDArray[np.int32], ...]:
+        """Rows and neighbours of pins, and of boards: for kernels, which only read, and only at once."""
         return self._by_pin.table, self._by_pin.arena, self._by_board.table, self._by_board.arena
 
     def _best(self, found: Ints, scores: Floats, k: int) -> tuple[Ints, Floats]:

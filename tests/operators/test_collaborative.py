@@ -1,0 +1,195 @@
+"""The model of saves: it learns from edges step by step, within bounds, and begins again where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from operators.collaborative.model import Blend, Bounds, SavesModel
+from operators.collaborative.rows import Rows
+from operators.collaborative.spectrum import Spectrum
+from operators.collaborative.taste import Learning, Taste
+from operators.graph.live import LiveGraph
+
+GROUPS, PINS, PINNERS = 4, 30, 120
+LEARNING = Learning(width=16, rate=0.03)
+BOUNDS = Bounds(saves=10, lists=64)
+
+
+def saves(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pinners who save pins of one group each; ids of pins of group g are 1 + g · PINS …"""
+    random = np.random.default_rng(seed)
+    pinners = np.repeat(np.arange(1, PINNERS + 1), 8)
+    pins = 1 + pinners % GROUPS * PINS + random.integers(0, PINS, len(pinners))
+    order = random.permutation(len(pins))
+    return pinners[order], pins[order]
+
+
+def made() -> SavesModel:
+    return SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+
+
+def stream(model: SavesModel, pinners: np.ndarray, pins: np.ndarray) -> SavesModel:
+    for begin in range(0, len(pins), 20):
+        model.add(pinners[begin : begin + 20], pins[begin : begin + 20])
+        while model.due:
+            model.learn(model.draw())
+    return model
+
+
+@pytest.fixture(scope="module")
+def learnt() -> SavesModel:
+    model = stream(made(), *saves())
+    assert model.taste.steps > 15 and model.spectrum.passes > 2
+    return model
+
+
+@pytest.mark.parametrize("member", ["neighbours", "taste", "spectrum"])
+def test_each_member_finds_what_goes_with_a_list(learnt: SavesModel, member: str) -> None:
+    alone = made()
+    alone.restore(learnt.snapshot())
+    alone.blend = replace(Blend(neighbours=0, taste=0, spectrum=0), **{member: 1.0})
+    for group in range(GROUPS):
+        seeds = 1 + group * PINS + np.arange(3)
+        found = alone.recommend(seeds, 20).pins
+        assert not set(found) & set(seeds)
+        assert np.mean((found - 1) // PINS == group) > 0.8
+
+
+def test_neighbours_are_the_product_of_normalised_matrices(learnt: SavesModel) -> None:
+    pinners, pins = saves()
+    edges = np.zeros((PINNERS + 1, GROUPS * PINS + 1))
+    edges[pinners, pins] = 1
+    of_pin, of_pinner = np.maximum(edges.sum(0), 1), np.maximum(edges.sum(1), 1)
+    scaled = edges / np.sqrt(of_pin) / np.sqrt(of_pinner)[:, None]
+    listed = np.array([1, 2, 3])
+    wanted = (scaled.T @ scaled)[listed].sum(axis=0)
+    graph = learnt.graph
+    found, scores = learnt._beside(graph.pins.lookup(listed).astype(np.int64))
+    np.testing.assert_allclose(scores, wanted[graph.pins.ids[found]], rtol=1e-9)
+
+
+def test_what_is_restored_goes_on_as_if_nothing_had_happened() -> None:
+    pinners, pins = saves()
+    whole = stream(made(), pinners, pins)
+    first = stream(made(), pinners[:480], pins[:480])
+    again = made()
+    again.restore({name: np.array(column) for name, column in first.snapshot().items()})
+    stream(again, pinners[480:], pins[480:])
+    for name, column in whole.snapshot().items():
+        np.testing.assert_array_equal(column, again.snapshot()[name], err_msg=name)
+    lists = [np.array([1, 2, 3]), np.array([40])]
+    np.testing.assert_array_equal(whole.score(lists)[1], again.score(lists)[1])
+
+
+def test_a_save_that_came_already_changes_nothing() -> None:
+    pinners, pins = saves()
+    model = stream(made(), pinners, pins)
+    before = model.snapshot()
+    model.add(pinners, pins)
+    assert not model.due
+    for name, column in model.snapshot().items():
+        np.testing.assert_array_equal(column, before[name], err_msg=name)
+
+
+def test_a_new_pin_is_found_with_its_first_saves_and_a_deleted_one_no_longer(learnt: SavesModel) -> None:
+    model = made()
+    model.restore(learnt.snapshot())
+    new = 9_999
+    model.add(np.array([4, 8, 12, 16]), np.full(4, new))  # pinners of group 0
+    listed = np.unique(saves()[1][saves()[0] == 4])
+    assert new in model.recommend(listed, 40).pins
+    model.drop(np.array([new]))
+    assert new not in model.recommend(listed, 500).pins
+    assert new not in model.score([listed])[0]
+    assert len(model.recommend(listed, 500).pins) == len(model.score([listed])[0]) - len(listed)
+
+
+def test_nobody_knows_the_pins_of_a_list() -> None:
+    model = made()
+    assert not len(model.recommend(np.array([5]), 3).pins)
+    model.learn(model.draw())
+    stream(model, *saves())
+    assert np.isfinite(model.score([np.array([777_777]), np.empty(0, np.int64)])[1]).all()
+
+
+def test_many_pins_are_answered_by_neighbours_alone() -> None:
+    model = SavesModel(bounds=replace(BOUNDS, learnt_pins=100), learning=LEARNING, directions=GROUPS)
+    stream(model, *saves())
+    assert not model.due
+    assert set((model.recommend(np.array([1, 2, 3]), 10).pins - 1) // PINS) == {0}
+
+
+def test_a_robot_and_a_famous_pin_cost_no_more_than_the_bounds() -> None:
+    bounds = replace(BOUNDS, pins_of_board=50, boards_of_pin=20, boards=10)
+    model = SavesModel(bounds=bounds, learning=LEARNING, directions=GROUPS)
+    model.add(np.full(5_000, 1), np.arange(1, 5_001))
+    model.add(np.arange(1, 501), np.full(500, 7))
+    assert len(model.draw().rows.pins) <= 64 * 50
+    found, _ = model._beside(model.graph.pins.lookup(np.array([7, 4_999])).astype(np.int64))
+    assert len(found) <= 10 * 50
+
+
+def test_pins_that_are_numbered_anew_keep_what_was_learnt() -> None:
+    model = stream(made(), *saves())
+    model.drop(np.arange(1, 1 + PINS))
+    before = model.recommend(np.array([PINS + 1, PINS + 2]), 30)
+    snapshot = model.graph.snapshot()
+    model.graph.restore(snapshot)  # as the graph does when most of its pins are gone
+    assert len(model.graph.pins) == (GROUPS - 1) * PINS
+    after = model.recommend(np.array([PINS + 1, PINS + 2]), 30)
+    np.testing.assert_array_equal(before.pins, after.pins)
+    model.learn(model.draw())
+    assert len(model.taste) == (GROUPS - 1) * PINS
+
+
+def test_answers_while_a_step_is_under_way_and_new_pins_come() -> None:
+    model = stream(made(), *saves())
+    batch = model.draw()
+    model.add(np.array([4, 8]), np.array([500, 501]))
+    ids, scores = model.score([np.array([1, 2])])
+    assert scores.shape == (1, len(ids)) and {500, 501} <= set(ids.tolist())
+    model.learn(batch)
+    model.learn(model.draw())
+    assert len(model.taste) == len(model.graph.pins)
+
+
+def test_a_large_softmax_is_sampled_without_bias() -> None:
+    """The sampled softmax stands for the whole one: weights of those drawn add up to those left out."""
+    taste = Taste(Learning(width=4, most=50), seed=1)
+    taste.grow(1_000)
+    pins, weight = taste._softmax_over(np.array([3, 999, 3]), np.random.default_rng(0))
+    assert {3, 999} <= set(pins.tolist()) and len(pins) <= 50
+    assert np.isclose(np.exp(weight).sum(), 1_000, rtol=0.01)
+    rows = Rows(np.array([0, 3, 5]), np.array([1, 2, 3, 4, 5]))
+    for _ in range(300):
+        taste.learn(rows, np.zeros(1_000, np.float32))
+    best = np.argsort(-taste.scores(rows, np.zeros(1_000, np.float32)), axis=1)
+    assert set(best[0, :3]) == {1, 2, 3} and set(best[1, :2]) == {4, 5}
+
+
+def test_the_spectrum_finds_the_widest_directions() -> None:
+    random = np.random.default_rng(0)
+    edges = random.random((200, 40)) < np.where(np.arange(40) % 4 == (np.arange(200) % 4)[:, None], 0.6, 0.02)
+    edges[:, 0] = True
+    _, pins = np.nonzero(edges)
+    rows = Rows(np.concatenate([[0], np.cumsum(edges.sum(axis=1))]), pins)
+    boards = edges.sum(axis=0)
+    spectrum = Spectrum(4)
+    spectrum.grow(40)
+    for _ in range(30):
+        spectrum.learn(rows, boards)
+        spectrum.turn()
+    scaled = edges / np.sqrt(boards) / np.sqrt(edges.sum(axis=1))[:, None]
+    exact = np.linalg.svd(scaled, full_matrices=False)[2][:4]
+    ours = spectrum._basis[:40]
+    np.testing.assert_allclose(ours @ ours.T, exact.T @ exact, atol=1e-3)
+
+
+def test_the_graph_is_shared_not_copied() -> None:
+    graph = LiveGraph()
+    model = SavesModel(graph, bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    graph.add(np.array([1, 2, 3]), np.array([9, 9, 9]))
+    assert set(model.recommend(np.array([1]), 5).pins.tolist()) == {2, 3}
