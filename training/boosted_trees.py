@@ -1,7 +1,14 @@
-"""Gradient-boosted trees, one forest a head, and their way into serving: arrays that a Linchpin ``Forest`` scores."""
+"""Gradient-boosted trees, one forest a head, and their way into serving: arrays that a Linchpin ``Forest`` scores.
+
+    python -m training.boosted_trees rows.npz --out FOLDER
+
+Rows are the ranker's (``training.ranker_rows`` or ``pinstream train-ranker``), cut in time as there. What is
+written is calibrated: ``Sigmoid(Forest(features){file=@"save.forest.json"})`` is a probability without a model server.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
+
+from training.calibration import auc, calibration_error, platt
+
+#: As in ``training.ranker``: learned from, stopped and calibrated with, and the rest for the report.
+TRAIN, CALIBRATE = 0.7, 0.8
+HEADS = ("save", "closeup", "outbound_click", "hide")
 
 
 def fit(
@@ -31,8 +44,10 @@ def fit(
     return model.fit(features, happened, sample_weight=weights, X_val=later[0], y_val=later[1])
 
 
-def exported(model: HistGradientBoostingClassifier) -> dict[str, Any]:
+def exported(model: HistGradientBoostingClassifier, slope: float = 1.0, shift: float = 0.0) -> dict[str, Any]:
     """``{"base", "rate", "trees"}`` as ``operators.linchpin.models.Forest`` takes it; its answer is the log-odds.
+
+    ``slope`` and ``shift`` are the calibration of a head (``training.calibration.platt``).
 
     Raises:
         ValueError: a tree that splits by categories, which a Forest cannot.
@@ -56,17 +71,38 @@ def exported(model: HistGradientBoostingClassifier) -> dict[str, Any]:
                 "missing_go_to_left": nodes["missing_go_to_left"].astype(bool)[order].tolist(),
             }
         )
-    return {"base": float(model._baseline_prediction.ravel()[0]), "rate": 1.0, "trees": trees}
+    return {"base": slope * float(model._baseline_prediction.ravel()[0]) + shift, "rate": slope, "trees": trees}
 
 
-def write(models: dict[str, HistGradientBoostingClassifier], folder: Path) -> list[Path]:
-    """``<head>.forest.json`` for each head."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for head, model in models.items():
-        paths.append(folder / f"{head}.forest.json")
-        paths[-1].write_text(json.dumps(exported(model)))
-    return paths
+def learn(rows: dict[str, NDArray[Any]], out: Path, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Write ``<head>.forest.json`` for each head that happened, and say how good it is on the last fifth.
+
+    As trees know no ``examination · σ``, what was not acted on counts as much as it was likely looked at.
+    """
+    n = len(rows["features"])
+    cut, end = (int(np.searchsorted(rows["time"], rows["time"][int(n * share)])) for share in (TRAIN, CALIBRATE))
+    features, examined = rows["features"].astype(np.float32), rows["examination"].astype(np.float64)
+    out.mkdir(parents=True, exist_ok=True)
+    told: dict[str, dict[str, float]] = {}
+    for head, name in enumerate(HEADS):
+        happened = rows["labels"][:, head].astype(bool)
+        if not (happened[:cut].any() and happened[cut:end].any()):
+            continue  # nothing to learn, or nothing to stop by
+        weights = np.where(happened, 1.0, examined)
+        later = slice(cut, end)
+        model = fit(features[:cut], happened[:cut], (features[later], happened[later]), seed, weights[:cut])
+        logits = model.decision_function(features)
+        slope, shift = platt(logits[later], happened[later], examined[later])
+        (out / f"{name}.forest.json").write_text(json.dumps(exported(model, slope, shift)))
+        fitted, test = examined / (1 + np.exp(-(slope * logits + shift))), slice(end, n)
+        raw = examined / (1 + np.exp(-logits))
+        told[name] = {
+            "positives": float(happened[test].sum()),
+            "auc": auc(fitted[test], happened[test]),
+            "ece": calibration_error(fitted[test], happened[test]),
+            "ece_uncalibrated": calibration_error(raw[test], happened[test]),
+        }
+    return told
 
 
 def _parents_first(nodes: NDArray[Any]) -> tuple[Sequence[int], NDArray[np.int64]]:
@@ -80,3 +116,20 @@ def _parents_first(nodes: NDArray[Any]) -> tuple[Sequence[int], NDArray[np.int64
     place = np.zeros(len(nodes), np.int64)
     place[order] = np.arange(len(order))
     return order, place
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the forests, beside the spec that names them"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with np.load(given.rows) as stored:
+        rows = {name: stored[name] for name in stored.files}
+    print(json.dumps({"forests": str(given.out), "test": learn(rows, given.out, given.seed)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

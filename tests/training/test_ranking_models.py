@@ -16,14 +16,16 @@ from streams.settings import PROJECT
 
 #: In the models' environment, as the engine's has neither scikit-learn nor torch.
 TREES = """
-import sys, numpy as np
+import json, sys, numpy as np
 from pathlib import Path
-from training.boosted_trees import fit, write
-rows = np.load(sys.argv[1])
-later = rows["features"][3000:], rows["happened"][3000:]
-model = fit(rows["features"][:3000], rows["happened"][:3000], later, seed=1)
-write({"save": model}, Path(sys.argv[2]))
-np.save(Path(sys.argv[2]) / "logits.npy", model.decision_function(rows["features"]))
+from training.boosted_trees import exported, fit, learn
+rows = dict(np.load(sys.argv[1]))
+out = Path(sys.argv[2])
+features, happened = rows["features"], rows["labels"][:, 0]
+model = fit(features[:3000], happened[:3000], (features[3000:], happened[3000:]), seed=1)
+(out / "raw.forest.json").write_text(json.dumps(exported(model)))
+np.save(out / "logits.npy", model.decision_function(features))
+print(json.dumps(learn(rows, out)))
 """
 NETWORK = """
 import json, torch
@@ -74,13 +76,21 @@ def test_trees_score_in_a_spec_as_they_do_in_training(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     features = chance.normal(size=(4000, 6)).astype(np.float32)
     features[chance.random(features.shape) < 0.2] = np.nan
-    happened = chance.random(4000) < 1 / (1 + np.exp(1 - 2 * np.nan_to_num(features[:, 0]) * features[:, 1].round()))
-    np.savez(tmp_path / "rows.npz", features=features, happened=happened)
-    run(TREES, tmp_path / "rows.npz", tmp_path)
-    forest = Forest.decode((tmp_path / "save.forest.json").read_bytes())
+    wish = 1 / (1 + np.exp(1 - 2 * np.nan_to_num(features[:, 0]) * np.nan_to_num(features[:, 1]).round()))
+    examined = chance.choice([0.3, 1.0], 4000)
+    labels = np.zeros((4000, 4), np.bool_)
+    labels[:, 0] = chance.random(4000) < wish * examined
+    np.savez(tmp_path / "rows.npz", features=features, labels=labels, examination=examined, time=np.arange(4000))
+    told = json.loads(run(TREES, tmp_path / "rows.npz", tmp_path))
+    forest = Forest.decode((tmp_path / "raw.forest.json").read_bytes())
     trained = np.load(tmp_path / "logits.npy")
     assert len(forest.roots) > 5 and np.ptp(trained) > 0.5
     np.testing.assert_allclose(forest(features), trained, rtol=0, atol=1e-9)
+    # What is written is calibrated, of what is looked at; heads that never happened are left out.
+    assert list(told) == ["save"] and told["save"]["auc"] > 0.7
+    assert {file.name for file in tmp_path.glob("*.forest.json")} == {"raw.forest.json", "save.forest.json"}
+    calibrated = Forest.decode((tmp_path / "save.forest.json").read_bytes())(features[3200:])
+    assert abs(float((1 / (1 + np.exp(-calibrated))).mean()) - float(wish[3200:].mean())) < 0.06
 
 
 @pytest.fixture(scope="module")
