@@ -24,7 +24,7 @@ from operators.slate.choices import Choices
 from operators.slate.features import Signals
 from operators.slate.ordering import order
 from operators.slate.rows import rows
-from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id
+from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id, with_features
 from operators.slate.utility import unranked
 from streams.engine import Engine, as_it_serves
 from streams.pin_safety import showable
@@ -96,7 +96,8 @@ async def build_slates(
     for number, (draft, part) in enumerate(zip(drafts, parts, strict=True)):
         expected = None if probabilities is None else probabilities[part]
         items = _items(draft, placed[number], scores[number], expected)
-        slates.append(_slate(draft, placed[number], items, models, stages, number, emitted, choices))
+        slate = _slate(draft, placed[number], items, models, stages, number, emitted, choices)
+        slates.append(slate if table is None or expected is None else with_features(slate, table[part][placed[number]]))
     return slates
 
 

@@ -1,6 +1,6 @@
 """Train the ranker and write a version that Triton serves. Runs in ``.venv-models``.
 
-    python -m training.ranker rows.npz [--version N]
+    python -m training.ranker rows.npz [--version N] [--into FOLDER] [--json]
 
 The time-ordered rows are cut in three: the first 70 % train, the next 10 % choose the epoch and calibrate each head,
 the last 20 % are only looked at once, for the report. What is modelled is the chance of an action *if the pin is
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -102,16 +103,34 @@ def report(net: Net, rows: dict[str, np.ndarray], test: slice) -> dict[str, dict
             "ece_uncalibrated": calibration_error(uncalibrated, happened),
             "ece_popularity": calibration_error(popular, happened),
         }
+        if "served" in rows:
+            # Only where the one before was asked: it is compared on the same rows.
+            before = rows["served"][test, head].astype(np.float64) * examined
+            asked = ~np.isnan(before)
+            measures[name] |= {
+                "auc_before": auc(before[asked], happened[asked]),
+                "log_loss_before": log_loss(before[asked], happened[asked]) if asked.any() else float("nan"),
+                "ece_before": calibration_error(before[asked], happened[asked]) if asked.any() else float("nan"),
+            }
     return measures
 
 
-def write(net: Net, names: np.ndarray, version: int) -> Path:
-    """``model_repo/ranker/<version>`` with the code and these weights; the same weights give the same bytes."""
-    folder = MODEL / str(version)
-    folder.mkdir(exist_ok=True)
+def write(net: Net, names: np.ndarray, version: int, model: Path = MODEL) -> Path:
+    """``<model>/<version>`` with the code and these weights; the same weights give the same bytes.
+
+    A ``model`` folder elsewhere becomes one that ``pinstream models deploy`` takes.
+    """
+    folder = model / str(version)
+    folder.mkdir(parents=True, exist_ok=True)
     for file in ("model.py", "scorer.py"):
-        if version != 1:
+        if folder != MODEL / "1":
             shutil.copy2(MODEL / "1" / file, folder / file)
+    if model != MODEL:
+        # FEATURES stands there twice: as the input, and as what Triton warms up with.
+        config = re.sub(
+            r'("FEATURES".*?dims: )\[ *\d+ *\]', rf"\g<1>[{len(names)}]", (MODEL / "config.pbtxt").read_text()
+        )
+        (model / "config.pbtxt").write_text(config)
     path = folder / "weights.npz"
     weights = {"names": names, **{name: value.numpy() for name, value in net.state_dict().items()}}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -126,19 +145,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, help="by training.ranker_rows")
     parser.add_argument("--version", type=int, help="which version to write; the next one when left out")
+    parser.add_argument("--into", type=Path, default=MODEL, help="the model's folder; model_repo/ranker when left out")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="one JSON object, and nothing of each epoch")
     given = parser.parse_args()
     with np.load(given.rows) as stored:
         rows = {name: stored[name] for name in stored.files}
     names = rows.pop("names")
-    net, parts = train(rows, given.seed)
+    net, parts = train(rows, given.seed, quiet=given.json)
     measures = report(net, rows, parts["test"])
-    print(f"\n{'head':16}" + "".join(f"{name:>20}" for name in next(iter(measures.values()))))
-    for head, values in measures.items():
-        print(f"{head:16}" + "".join(f"{value:20.4f}" for value in values.values()))
+    if not given.json:
+        print(f"\n{'head':16}" + "".join(f"{name:>20}" for name in next(iter(measures.values()))))
+        for head, values in measures.items():
+            print(f"{head:16}" + "".join(f"{value:20.4f}" for value in values.values()))
     versions = [int(folder.name) for folder in MODEL.iterdir() if folder.name.isdigit()]
-    path = write(net, names, given.version or max(versions, default=0) + 1)
-    print(json.dumps({"weights": str(path.relative_to(PROJECT)), "bytes": path.stat().st_size, "test": measures}))
+    path = write(net, names, given.version or max(versions, default=0) + 1, given.into.resolve())
+    told = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+    print(json.dumps({"weights": str(told), "bytes": path.stat().st_size, "test": measures}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Events are replayed in time order through the same decoding, hot state, sources 
 features are made before its first impression is folded in, so nothing later can leak into them; its labels are
 the actions on the same slate and pin, whenever they come.
 
-    python -m training.ranker_rows EVENTS… --out rows.npz [--vectors vectors.npz] [--spec feed.linchpin]
+    python -m training.ranker_rows EVENTS… --out rows.npz [--vectors vectors.npz] [--spec feed.linchpin] [--actions]
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from operators.decode import decode_engagement, decode_events
 from operators.events import ENGAGEMENT_TOPICS, Kind, PinEvent, PinnerEvent, Surface
 from operators.identity import stable_id
 from operators.positions import examination
+from operators.recent_actions import ACTIONS as LATEST
 from operators.slate.candidates import Candidates, merge
 from operators.slate.choices import Choices
 from operators.slate.utility import ACTIONS
@@ -118,6 +119,12 @@ class Replay:
         )
         return self.spec.features(known), np.stack([self._rate(pin) for pin in shown.pins])
 
+    def latest(self, pinner: int) -> dict[str, np.ndarray]:
+        """The pinner's latest actions as of now, newest first, ``(1, ACTIONS)`` each; pin 0 where there are fewer."""
+        found = self.state.recent.actions(pinner)
+        columns = {"action_pin": found.pins, "action_kind": found.kinds, "action_time": found.times}
+        return {name: np.pad(each.astype(np.int64), (0, LATEST - len(each)))[None] for name, each in columns.items()}
+
     def _count(self, engagement: Any) -> None:
         looked_at = examination(engagement.surface, engagement.position)
         for row, (pin, kind) in enumerate(zip(engagement.pin.tolist(), engagement.kind.tolist(), strict=True)):
@@ -153,9 +160,17 @@ def slates_of(lines: Iterable[Line]) -> tuple[dict[int, Shown], set[tuple[int, i
 
 
 async def training_rows(
-    lines: Sequence[Line], vectors: ExactVectors, choices: Choices | None = None, spec: SlateSpec | None = None
+    lines: Sequence[Line],
+    vectors: ExactVectors,
+    choices: Choices | None = None,
+    spec: SlateSpec | None = None,
+    actions_too: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Columns with one entry an impression, in the order of slates: features, labels, baseline, examination, …"""
+    """Columns with one entry an impression, in the order of slates: features, labels, baseline, examination, …
+
+    With ``actions_too`` also the pinner's latest actions before each slate, ``(slates, ACTIONS)``, and each row's slate
+    among these as ``moment``.
+    """
     shown, actions = slates_of(lines)
     replay = Replay(vectors, choices or Choices(), spec or shipped())
     columns: dict[str, list[Any]] = defaultdict(list)
@@ -175,6 +190,10 @@ async def training_rows(
             columns["time"].append(np.full(n, each.time))
             columns["slate"].append(np.full(n, slate))
             columns["pin"].append(each.pins)
+            if actions_too:
+                columns["moment"].append(np.full(n, len(columns["moment"])))
+                for name, latest in replay.latest(each.pinner).items():
+                    columns[name].append(latest)
         replay.add(line)
     if not columns:
         raise ValueError("there is no impression with a slate in these events")
@@ -199,13 +218,14 @@ def main() -> None:
         "--spec", type=Path, default=SHIPPED, help="what makes the features; the one that ships if left out"
     )
     parser.add_argument("--transforms", default="", help="modules with transforms of one's own, comma-separated")
+    parser.add_argument("--actions", action="store_true", help="also each pinner's latest actions before the slate")
     given = parser.parse_args()
     spec = load(given.spec, transforms=given.transforms)
     vectors = ExactVectors(np.empty(0, np.int64), np.empty((0, 0), np.float32))
     if given.vectors:
         with np.load(given.vectors) as stored:
             vectors = ExactVectors(stored["pins"], stored["vectors"])
-    rows = asyncio.run(training_rows(read(given.events), vectors, spec=spec))
+    rows = asyncio.run(training_rows(read(given.events), vectors, spec=spec, actions_too=given.actions))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(given.out, names=np.array(spec.names), **rows)
     positives = dict(zip(ACTIONS, rows["labels"].sum(axis=0).tolist(), strict=True))

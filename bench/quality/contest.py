@@ -48,8 +48,9 @@ class Contest:
 
     Attributes:
         split: ``validation`` was looked at while choices were made, ``test`` was not; says also over how much data.
-        metrics: columns, in order; more is better.
+        metrics: columns, in order; more is better, but for those of ``ceilings``.
         goals: metric → what the entry named ``champion`` should reach.
+        ceilings: metric → what it should not exceed.
         champion: the system that was chosen, on validation, to be judged by the goals.
         notes: what a reader has to know: where we lose, what was chosen how.
     """
@@ -61,11 +62,13 @@ class Contest:
     goals: Mapping[str, float] = field(default_factory=dict[str, float])
     champion: str | None = None
     notes: Sequence[str] = ()
+    ceilings: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def reached(self) -> dict[str, bool]:
-        """Metric → whether the champion reaches its goal."""
+        """Metric → whether the champion reaches its goal, or stays below its ceiling."""
         best = next((each for each in self.entries if each.system == self.champion), None)
-        return {metric: best is not None and best.mean(metric) >= goal for metric, goal in self.goals.items()}
+        met = {metric: best is not None and best.mean(metric) >= goal for metric, goal in self.goals.items()}
+        return met | {metric: best is not None and best.mean(metric) <= most for metric, most in self.ceilings.items()}
 
     def lines(self) -> list[str]:
         """For people: a table with ``*`` before our systems, goals and notes."""
@@ -76,7 +79,7 @@ class Contest:
         ]
         told = [f"{self.title} ({self.split}); * ours", table(headings, rows)]
         for metric, met in self.reached().items():
-            told.append(f"goal: {self.champion}, {metric} ≥ {self.goals[metric]:g}: {'yes' if met else 'NO'}")
+            told.append(f"goal: {self.champion}, {metric} {self._wanted(metric)}: {'yes' if met else 'NO'}")
         return [*told, *self.notes]
 
     def told(self) -> dict[str, Any]:
@@ -86,7 +89,8 @@ class Contest:
             "split": self.split,
             "champion": self.champion,
             "goals": [
-                {"metric": metric, "least": self.goals[metric], "met": met} for metric, met in self.reached().items()
+                {"metric": metric, self._side(metric): {**self.goals, **self.ceilings}[metric], "met": met}
+                for metric, met in self.reached().items()
             ],
             "systems": [
                 {
@@ -99,6 +103,12 @@ class Contest:
             ],
             "notes": list(self.notes),
         }
+
+    def _side(self, metric: str) -> str:
+        return "least" if metric in self.goals else "most"
+
+    def _wanted(self, metric: str) -> str:
+        return f"≥ {self.goals[metric]:g}" if metric in self.goals else f"≤ {self.ceilings[metric]:g}"
 
     def chart(self, metric: str) -> str:
         """SVG: a bar a system, ours in colour, the goal as a line."""

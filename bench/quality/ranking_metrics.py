@@ -50,6 +50,16 @@ def auc(truth: NDArray[np.bool_], scores: Floats) -> float:
     return float((middle[inverse][truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
+def weighted_auc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> float:
+    """:func:`auc` of rows that count ``weights`` times: with 1 / propensity, as if everything were shown equally."""
+    order = np.argsort(scores, kind="stable")
+    _, starts = np.unique(scores[order], return_index=True)
+    positive, negative = (np.add.reduceat(weights[order] * kind[order], starts) for kind in (truth, ~truth))
+    below = np.cumsum(negative) - negative / 2
+    total = float(positive.sum() * negative.sum())
+    return float((positive * below).sum()) / total if total else float("nan")
+
+
 def bootstrap(
     truth: NDArray[np.bool_], scores: Floats, groups: NDArray[np.int64], rounds: int = 1000, seed: int = 0
 ) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from operators.slate.slate import Slate
+from operators.slate.slate import Slate, features_of
 
 
 def rows(slates: Sequence[Slate]) -> Mapping[str, Sequence[Any]]:
@@ -29,6 +29,7 @@ def rows(slates: Sequence[Slate]) -> Mapping[str, Sequence[Any]]:
         "degraded": [each.degraded for each in slates],
         "versions": [msgspec.json.encode(each.models).decode() for each in slates],
         "seed": [each.seed for each in slates],
+        "features": [features_of(each).tolist() for each in slates],
         "stages": [msgspec.json.encode(each.stages).decode() for each in slates],
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from operators.identity import combined_id
 
@@ -59,6 +61,8 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     #: Filter → how many candidates it dropped, and some of them by name.
     dropped: dict[str, int] = {}
     dropped_pins: dict[str, list[int]] = {}
+    #: What the ranker saw of each place: ``(places, F)`` float32, little-endian (in JSON: base64); empty without one.
+    features: bytes = b""
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -68,6 +72,18 @@ _DECODER = msgspec.json.Decoder(Slate)
 def slate_id(pinner: int, trigger_event: int) -> int:
     """The slate's name: the same trigger made twice is the same slate."""
     return combined_id("slate", pinner, trigger_event)
+
+
+def with_features(slate: Slate, seen: NDArray[np.float32]) -> Slate:
+    """The slate with what the ranker saw of its places, ``(places, F)``: for learning from it later."""
+    return msgspec.structs.replace(slate, features=seen.astype("<f4").tobytes())
+
+
+def features_of(slate: Slate) -> NDArray[np.float32]:
+    """``(places, F)``; ``(0, 0)`` of a slate that says nothing of it."""
+    if not slate.features or not slate.items:
+        return np.empty((0, 0), np.float32)
+    return np.frombuffer(slate.features, "<f4").reshape(len(slate.items), -1)
 
 
 def encode(slate: Slate) -> bytes:

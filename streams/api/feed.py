@@ -41,6 +41,7 @@ async def build(engine: Engine, pinner: int, n: int) -> Feed:
     )
     engine.metrics.slates(slate.degraded)
     fields = {name: getattr(slate, name) for name in Slate.__struct_fields__}
+    fields["features"] = b""  # nothing learns from an answer that is not stored
     return Feed(**fields, trigger_age_ms=now - last if last > 0 else None)
 
 

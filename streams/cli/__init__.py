@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "Recount every aggregate from the raw events.",
     "linchpin": "Check and explain specs of features and models.",
     "models": "Deploy models, and change the encoder.",
+    "train-ranker": "Learn a new ranker from what was logged.",
     "evaluate": "Measure quality on real data, beside what is wanted.",
     "bench": "Measure the speed of the engine on this machine.",
 }

@@ -12,7 +12,7 @@ from operators.linchpin.transform import REGISTRY, transform
 from operators.slate.choices import Choices
 from operators.slate.explain import explain
 from operators.slate.ordering import Ordering
-from operators.slate.slate import decode
+from operators.slate.slate import decode, features_of
 from operators.slate.utility import Weights
 from streams.slate_spec import SHIPPED, refused, shipped
 from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
@@ -43,6 +43,20 @@ async def test_a_save_turns_the_next_slate_to_its_topic(engine):
     assert {"visual", "boards"} <= {name for item in after.items for name in item.sources}
     assert after.degraded == [] and after.fallback == [] and after.models == {"ranker": "7", "spec": shipped().version}
     assert after.items[0].probabilities.save > 0.9
+
+
+async def test_a_slate_keeps_what_the_ranker_saw_of_its_places(engine):
+    act(engine, ANN, Kind.SAVE, 100, 101)
+    slate = decode(encode_slate(await slate_of(engine)))
+    seen = features_of(slate)
+    assert seen.shape == (len(slate.items), len(shipped().names))
+    again = (await engine.models.rank(seen)).probabilities
+    served = [[item.probabilities.save, item.probabilities.hide] for item in slate.items]
+    assert np.array_equal(again[:, [0, 3]], np.array(served, np.float32))
+    assert np.array_equal(np.array(slate_rows([slate])["features"][0], np.float32), seen)
+    engine.models.fails = True
+    without = await slate_of(engine)
+    assert without.features == b"" and slate_rows([without])["features"] == [[]]
 
 
 async def test_a_slate_says_how_old_its_trigger_is(engine):

@@ -84,6 +84,19 @@ async def test_nothing_later_than_a_slates_first_impression_changes_its_features
     assert not np.array_equal(without["labels"][:6], alone["labels"][:6])
 
 
+async def test_actions_are_those_before_the_slate_newest_first():
+    before = [*pins(), *shown(1, ANN, START, 101, 102), saved(1, ANN, 102, START + 5_000)]
+    before.append(clicked(1, ANN, 101, START + 6_000, "closeup"))
+    after = [saved(2, ANN, 104, START + DAY + 1)]
+    lines = sorted([*before, *shown(2, ANN, START + DAY, 104, 105), *after], key=lambda line: line.event["time"])
+    rows = await training_rows(lines, vectors(), actions_too=True)
+    assert rows["moment"].tolist() == [0, 0, 1, 1]
+    assert rows["action_pin"].shape == (2, 100) and not rows["action_pin"][0].any()
+    assert rows["action_pin"][1, :3].tolist() == [101, 102, 0]
+    assert rows["action_time"][1, :2].tolist() == [START + 6_000, START + 5_000]
+    assert "action_pin" not in await rows_of(lines)
+
+
 async def test_what_came_before_shows_in_the_features():
     quiet = [*pins(), *shown(2, ANN, START + DAY, 101, 102)]
     lively = [*quiet, saved(5, ANN, 103, START), saved(6, BOB, 101, START)]
