@@ -158,7 +158,7 @@ SOURCES: Mapping[str, Source] = {
     source.__name__: source for source in (visual, boards, trending, fresh, followed, walks, pinsage, together)
 }
 #: The others ask memory alone.
-ASK_MILVUS = frozenset({"visual"})
+ASK_MILVUS = frozenset({"visual", "pinsage"})
 
 
 def freshness(created: Ints, now: int) -> Floats:
