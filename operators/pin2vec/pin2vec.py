@@ -147,6 +147,10 @@ class Pin2Vec:
                 self._look_after()
         return done
 
+    def order(self, until: int) -> None:
+        """Put what was logged up to ``until`` in order, ahead of learning: of a million actions that takes a while."""
+        self._waiting.order(until)
+
     def nearest(self, pins: Ints, weights: NDArray[np.float64], k: int) -> Near:
         """The ``k`` pins nearest to several ``(q,)`` by weight: cosine with their mean, and the prior; none of them.
 
