@@ -47,7 +47,10 @@ class Waiting:
             self._size += len(actions.pin)
 
     def take(self, until: int, most: int) -> Actions:
-        """The first ``most`` that were logged up to ``until``, in order; fewer only when there are no more."""
+        """The first ``most`` that were logged up to ``until``, in order, without those of whom is gone.
+
+        Fewer also where what was sorted ends; :func:`len` says how many were taken.
+        """
         self.order(until)
         taken = self._ready.rows(slice(self._at, self._at + most))
         self._at += len(taken.pin)
