@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from operators.events import Kind
 from operators.graph.adjacency import MOST_SAVED
 from operators.graph.origin import Origin
+from operators.pin2vec.pin2vec import LAG_MS
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
@@ -172,8 +173,12 @@ async def _recent(state: HotState, events: EventStore, latest: str) -> None:
 async def _for_related(state: HotState, events: EventStore, latest: str) -> None:
     """Actions of the latest rows for Pin2Vec, which learns them when the worker runs; all of Memboost's sums."""
     sql = f"{related_memory.ACTIONS} AND ({latest}) AND {{chunk}}"
+    newest = 0
     async for rows in _chunks(events, sql, "pinner", "engagement"):
         related_memory.take_actions(state, rows)
+        newest = max(newest, int(rows["logged"].max()))
+    # Now, as nobody waits for slates yet.
+    state.pin2vec.order(newest - LAG_MS)
     async for rows in _chunks(events, related_memory.PAIRS, "slate", "related_actions"):
         related_memory.take_pairs(state, rows)
     if rates := await events.query(related_memory.RATES):

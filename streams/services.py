@@ -172,7 +172,8 @@ class Sessions(Beside):
     async def _learn(self) -> None:
         while not self.should_stop:
             await self.sleep(LEARN_SECONDS)
-            await learn(self.app.engine.state, int(time.time() * 1000))
+            engine = self.app.engine
+            await learn(engine.state, int(time.time() * 1000), engine.pace)
 
 
 class Feeds(Beside):

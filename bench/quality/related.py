@@ -29,7 +29,7 @@ TOP = 100
 FIGURES = ("recall@100", "recall@10", "MRR")
 METRICS = [*FIGURES, *(f"{part} {figure}" for part in ("head", "tail") for figure in FIGURES)]
 BLEND, FUSION = "blend", "reciprocal rank fusion"
-ASKED, PINNERS = 2_000, 8_000
+ASKED, PINNERS = 1_500, 8_000
 QUICK_ASKED = 300
 #: Share by which one seed of a part of the data may differ from all of it.
 TOLERANCE = 0.05

@@ -24,7 +24,7 @@ from operators.pin2vec.waiting import Actions, Waiting
 LAG_MS = 15_000
 #: Memory is looked after once in so many actions: at the same ones whatever batches they come in.
 EVERY = 1_024
-#: Beyond so many that wait, the first are learned at once.
+#: Beyond so many that wait, the first are passed over: a worker that is so far behind has other things to do.
 MOST_WAITING = 2_000_000
 #: What is kept of pins that have no vector yet, for each that may have one.
 _CANDIDATES = 3
@@ -128,24 +128,29 @@ class Pin2Vec:
         logged = np.where(actions.logged > 0, actions.logged, actions.time)
         self._waiting.put(actions._replace(logged=logged))
         while len(self._waiting) > MOST_WAITING:
-            self.learn(_EVER, EVERY)
+            self._waiting.take(_EVER, len(self._waiting) - MOST_WAITING)
 
     def learn(self, until: int, most: int = _EVER) -> int:
-        """Learn from at most ``most`` actions that were logged up to ``until`` (ms); returns how many.
+        """Learn from at most ``most`` actions that were logged up to ``until`` (ms); returns how many wait no more.
 
         Call it with ``now - LAG_MS``, and often: about ten microseconds an action.
         """
         done = 0
         while done < most:
             room = EVERY - int(self._state[LEARNED]) % EVERY
+            before = len(self._waiting)
             some = self._waiting.take(until, min(room, most - done))
-            if not len(some.pin):
+            if len(self._waiting) == before:
                 break
             self._learn(some)
-            done += len(some.pin)
-            if self._state[LEARNED] % EVERY == 0:
+            done += before - len(self._waiting)
+            if len(some.pin) and self._state[LEARNED] % EVERY == 0:
                 self._look_after()
         return done
+
+    def order(self, until: int) -> None:
+        """Put what was logged up to ``until`` in order, ahead of learning: of a million actions that takes a while."""
+        self._waiting.order(until)
 
     def nearest(self, pins: Ints, weights: NDArray[np.float64], k: int) -> Near:
         """The ``k`` pins nearest to several ``(q,)`` by weight: cosine with their mean, and the prior; none of them.

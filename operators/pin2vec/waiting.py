@@ -47,9 +47,11 @@ class Waiting:
             self._size += len(actions.pin)
 
     def take(self, until: int, most: int) -> Actions:
-        """The first ``most`` that were logged up to ``until``, in order; fewer only when there are no more."""
-        if self._at == len(self._ready.pin):
-            self._sort(until)
+        """The first ``most`` that were logged up to ``until``, in order, without those of whom is gone.
+
+        Fewer also where what was sorted ends; :func:`len` says how many were taken.
+        """
+        self.order(until)
         taken = self._ready.rows(slice(self._at, self._at + most))
         self._at += len(taken.pin)
         self._size -= len(taken.pin)
@@ -60,6 +62,11 @@ class Waiting:
         if not self._size:
             self._gone = {name: set() for name in self._gone}
         return taken if left.all() else taken.rows(left)
+
+    def order(self, until: int) -> None:
+        """Sort what was logged up to ``until``, unless there is something sorted yet."""
+        if self._at == len(self._ready.pin):
+            self._sort(until)
 
     def drop(self, pins: Ints) -> None:
         """Leave out what waits of these pins."""

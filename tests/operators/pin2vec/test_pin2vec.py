@@ -139,5 +139,8 @@ def test_an_unknown_pin_has_no_neighbours() -> None:
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pin2vec, "MOST_WAITING", 1_000)
     model = Pin2Vec(SMALL)
-    model.add(actions(5_000))
-    assert model.waiting <= 1_000 and model.learned >= 4_000
+    events = actions(5_000)
+    model.add(events)
+    assert model.waiting == 1_000 and model.learned == 0
+    model.learn(EVER)
+    assert same(model, made(events.rows(slice(4_000, None)))), "the latest stay"
