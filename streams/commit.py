@@ -54,6 +54,7 @@ async def commit_engagement(engine: Engine, records: Records) -> asyncio.Future[
     # 1. Memory, and slates for whoever acted.
     with metrics.batch_step(topic, "fold"):
         engine.state.apply(engagement)
+        metrics.engaged(engagement)
         engine.folded.last[partition] = source.last
         engine.pace.read(int(unseen.logged[-1]), int(time.time() * 1000))
         _schedule(engine, engagement)

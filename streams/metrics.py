@@ -21,8 +21,12 @@ from prometheus_client import (
     generate_latest,
 )
 
+from operators.batch import Engagement
 from operators.events import EVENTS
+from operators.slate.slate import Slate
+from operators.slate.utility import ACTIONS
 from streams.circuit import Circuit, State
+from streams.expectations import Expectations
 
 # Without this every series has a second one with the time of its birth, which nothing here reads.
 disable_created_metrics()
@@ -86,6 +90,14 @@ class Metrics:
             "pinstream_stage_items", "Candidates into and out of a stage of a slate.", ["stage", "direction"]
         )
         self._stage_seconds = histogram("pinstream_stage_seconds", "Time of one stage of one slate.", ["stage"])
+        #: What the ranker expected of a sample of slates, to tell it beside what pinners did.
+        self.expectations = Expectations()
+        self._expected = counter(
+            "pinstream_actions_expected", "Actions that the ranker expected of pins that were looked at.", ["action"]
+        )
+        self._observed = counter(
+            "pinstream_actions_observed", "Actions on pins of the same slates, each once.", ["action"]
+        )
         self._spec_refused = gauge(
             "pinstream_spec_refused", "1 while the spec that is there cannot be used and the one before goes on."
         )
@@ -121,6 +133,9 @@ class Metrics:
         for part in PARTS:
             self._store_errors.labels(part)
         self._slates.labels(WHOLE)
+        for action in ACTIONS:
+            self._expected.labels(action)
+            self._observed.labels(action)
         for queue in ("engagement", "slates"):
             self._waiting.labels(queue)
 
@@ -158,6 +173,17 @@ class Metrics:
     def slates(self, degraded: Sequence[str], count: int = 1) -> None:
         """Slates built, with the parts or sources that they had to do without."""
         self._slates.labels("+".join(sorted(set(degraded))) or WHOLE).inc(count)
+
+    def sent(self, slates: Sequence[Slate]) -> None:
+        """Slates that went out: what the ranker expects of their pins."""
+        self.expectations.sent(slates)
+
+    def engaged(self, engagement: Engagement) -> None:
+        """Events that were folded: what was expected of those of remembered slates, and what happened."""
+        expected, observed = self.expectations.seen(engagement)
+        for action in ACTIONS:
+            self._expected.labels(action).inc(expected[action])
+            self._observed.labels(action).inc(observed[action])
 
     def failed_slates(self, count: int) -> None:
         """Slates that were due and could not be built."""

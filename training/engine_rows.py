@@ -39,14 +39,17 @@ SELECT slate, pin, minIf(time, kind = 1) AS shown, argMinIf(position, time, kind
        argMinIf(surface, time, kind = 1) AS surface, countIf(kind = 1) AS impressions,
        arrayMap(k -> toInt64(arrayMin(arrayConcat([9223372036854775807],
            arrayMap(e -> e.2, arrayFilter(e -> e.1 = k, groupArray((kind, time))))))), [4, 2, 3, 5]) AS actions
-FROM engagement WHERE slate != 0 AND pin != 0 AND time >= {first:Int64} AND time < {last:Int64}
+FROM engagement PREWHERE logged >= {first:Int64} AND logged < {last:Int64} WHERE slate != 0 AND pin != 0
 GROUP BY slate, pin HAVING impressions > 0
 ORDER BY slate, pin"""
 SKIPPED = """
 SELECT countIf(length(features) = 0 OR length(features) != length(pins)) AS bare,
        countIf(length(features) > 0 AND JSONExtractString(versions, 'spec') != {spec:String}) AS other
 FROM slates FINAL WHERE emitted >= {first:Int64} AND emitted < {last:Int64}"""
-LATEST = "SELECT max(time) AS latest, count() AS events FROM engagement"
+#: Events may be of another time than the clock that slates are emitted by: a replay. Kafka's time is of that clock.
+LATEST = """
+SELECT (SELECT max(time) FROM engagement) AS latest, (SELECT count() FROM engagement) AS events,
+       (SELECT max(emitted) FROM slates) AS emitted"""
 
 Rows = dict[str, NDArray[Any]]
 
@@ -62,7 +65,7 @@ class Found(NamedTuple):
 async def engine_rows(
     events: EventStore, spec: str, width: int, *, days: int, window: int, say: Callable[[str], None]
 ) -> Found:
-    """Rows of the last ``days`` of slates made with a spec.
+    """Rows of the ``days`` up to the latest slate, of slates made with a spec.
 
     Columns: features ``(n, width)``, labels ``(n, 4)``, baseline ``(n, 4)`` (the pin's own rate before), served
     ``(n, 4)`` (what the ranker expected), examination, time, slate, pinner and pin ``(n,)``.
@@ -78,10 +81,10 @@ async def engine_rows(
     found = await events.query(LATEST)
     if not found or not int(found["events"][0]):
         raise ValueError("there are no events in ClickHouse yet: let traffic come in first")
-    latest = int(found["latest"][0])
+    latest, end = int(found["latest"][0]), int(found["emitted"][0]) + 1
     parts: list[Rows] = []
     bare = other = 0
-    for start in range(latest - days * DAY, latest + 1, DAY):
+    for start in range(end - days * DAY, end, DAY):
         some, skipped = await _of_day(events, spec, start, latest, window)
         bare, other = bare + skipped[0], other + skipped[1]
         if some and some["features"].shape[1] != width:

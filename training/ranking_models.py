@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def network(fusion: str, masked: bool = True) -> Callable[[Rows, int], NDArray[n
         best, best_state, waited = float("inf"), net.state_dict(), 0
         for _ in range(EPOCHS):
             net.train()
-            for batch in learned[torch.randperm(len(learned))].split(BATCH):
+            for batch in _batches(learned, moment if fusion == "append" else None):
                 optimizer.zero_grad()
                 seen = actions.windowed() if masked and fusion != "none" else actions
                 loss_of(batch, seen).backward()
@@ -150,6 +150,14 @@ def calibrated(rows: Rows, logits: NDArray[np.float64]) -> tuple[NDArray[np.floa
         slope, shift = platt(logits[later, head], rows["labels"][later, head], np.ones(len(later)))
         fitted[:, head] = 1 / (1 + np.exp(-(slope * logits[:, head] + shift)))
     return raw, fitted
+
+
+def _batches(rows: torch.Tensor, moment: torch.Tensor | None) -> Sequence[torch.Tensor]:
+    """Rows in random order; with moments, those of one together, so that its actions are read once."""
+    if moment is not None:
+        place = torch.randperm(int(moment.max()) + 1)[moment[rows]]
+        return rows[place.argsort(stable=True)].split(BATCH)
+    return rows[torch.randperm(len(rows))].split(BATCH)
 
 
 def _asked(rows: Rows, part: str, head: int) -> NDArray[np.int64]:

@@ -136,10 +136,12 @@ def impressions(log: Log, seed: int) -> Impressions:
     part = np.searchsorted([VALIDATION, TEST], rows.time, side="right")
     for number, until in enumerate(ends.values()):
         put_aside = np.where(part == number, saved(log, rows, until), put_aside)
-    places = {name: FEATURES.index(name) for name in ("item_clicks", "item_saves", "pinner_save_rate")}
-    popularity = np.stack([table[:, places["item_clicks"]], table[:, places["item_saves"]]], axis=1)
+    clicks, saves, rate = (
+        np.repeat(table[:, [FEATURES.index(name)]].astype(np.float64), 2, axis=1)
+        for name in ("item_clicks", "item_saves", "pinner_save_rate")
+    )
     # Each click has as many candidates as another's, so a pinner's rate of clicks says nothing.
-    rate = np.stack([np.zeros(len(table)), table[:, places["pinner_save_rate"]]], axis=1)
+    rate[:, 0] = 0.0
     return Impressions(
         heads=HEADS,
         names=FEATURES,
@@ -147,7 +149,7 @@ def impressions(log: Log, seed: int) -> Impressions:
         labels=np.stack([rows.clicked, put_aside], axis=1),
         asked=np.stack([np.ones(len(table), np.bool_), rows.clicked], axis=1),
         group=rows.pinner,
-        baselines={"popularity": popularity, "per-pinner rate": rate},
+        baselines={"popularity": clicks, "the item's rate of saves": saves, "per-pinner rate": rate},
         parts=Parts.of(part),
         own=OWN,
         pins=np.stack([rows.category, rows.item], axis=1),

@@ -70,6 +70,15 @@ def build() -> Dashboard:
                     "objects": "sum(rate(pinstream_objects_total[$__rate_interval]))",
                 },
             ),
+            lines(
+                "Observed over expected",
+                "Actions on pins that were looked at, over what the ranker expected of them: 1 is calibrated.",
+                Short,
+                {
+                    "{{action}}": "sum by (action) (increase(pinstream_actions_observed_total[1h]))"
+                    " / sum by (action) (increase(pinstream_actions_expected_total[1h]))"
+                },
+            ),
             rows_over_time(
                 "Expected and real saves",
                 "Probability of a save that the ranker gave to pins on slates, and saves for each impression.",

@@ -73,4 +73,5 @@ async def _emit(engine: Engine, due: list[Due], *, busy: bool) -> None:
     engine.metrics.freshness([emitted - entry.logged / 1000 for entry in due])
     for slate in slates:
         engine.metrics.slates(slate.degraded)
+    engine.metrics.sent(slates)
     engine.slate_writer.write(slates)

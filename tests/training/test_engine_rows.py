@@ -28,6 +28,8 @@ from training.ranker_from_engine import NothingLearned, train
 pytestmark = pytest.mark.real
 START, HOUR = 1_760_000_000_000, 3_600_000
 DAY = 24 * HOUR
+#: The clock's time of an event, as if all were replayed long after: slates are emitted by it, Kafka's times are of it.
+LATER = 90 * DAY
 SPEC, WIDTH = shipped().version, len(shipped().names)
 Event = tuple[int, int, int, Kind, int, int]  # slate, pinner, pin, kind, time, position
 
@@ -42,7 +44,8 @@ def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 def slate(number: int, time: int, pins: Sequence[int], seen: np.ndarray | None, spec: str = SPEC) -> Slate:
     made = Slate(
-        slate=number, pinner=5, trigger_event=number, now=time, trigger_logged=time, emitted=time, seed=1,
+        slate=number, pinner=5, trigger_event=number, now=time, trigger_logged=time + LATER, emitted=time + LATER,
+        seed=1,
         items=[Item(pin, 0.5, {"fresh": 1.0}, Probabilities(0.1, 0.2, 0.3, 0.4)) for pin in pins],
         models={"ranker": "1", "spec": spec},
     )  # fmt: skip
@@ -60,7 +63,7 @@ async def write(store: ClickHouseHTTP, slates: Sequence[Slate], events: Sequence
     columns |= zeros | {
         "topic": ["clicks"] * n, "last": [n - 1] * n, "offset": list(range(n)), "event_id": list(range(1, n + 1)),
         "kind": [int(event[3]) for event in events], "time": [event[4] for event in events],
-        "logged": [event[4] for event in events], "position": [event[5] for event in events],
+        "logged": [event[4] + LATER for event in events], "position": [event[5] for event in events],
     }  # fmt: skip
     await store.insert("engagement", columns, token="t")
 
@@ -116,7 +119,7 @@ def test_later_events_change_no_features_and_no_baseline(server: EmbeddedServer,
     other = EmbeddedServer(tmp_path / "other")
     other.start()
     try:
-        early = found(other, [one for one in slates if one.emitted < cut], [each for each in events if each[4] < cut])
+        early = found(other, [one for one in slates if one.now < cut], [each for each in events if each[4] < cut])
     finally:
         other.kill()
     n = len(early.rows["time"])
