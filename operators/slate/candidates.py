@@ -15,9 +15,9 @@ Floats = NDArray[np.float32]
 
 #: The sources, in the order of the columns of :attr:`Candidates.scores`. Append only: stored slates
 #: and the ranker's features follow it.
-SOURCES = ("visual", "boards", "trending", "fresh", "followed", "walks")
+SOURCES = ("visual", "boards", "trending", "fresh", "followed", "walks", "interests", "next", "topics")
 #: Sources that know the pinner. When none of them finds anything, the slate is merely popular.
-PERSONAL = ("visual", "boards", "followed", "walks")
+PERSONAL = ("visual", "boards", "followed", "walks", "interests", "next", "topics")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def test_without_milvus_feeds_come_from_the_other_sources(world: LadderWorld, fa
     slates = [slate for _ in range(4) for slate in world.slates(world.act(3))]
     assert any(slate.degraded for slate in slates)
     for slate in slates:
-        assert set(slate.degraded) <= {"source.visual", "vectors"}, (fault, slate.degraded)
+        assert set(slate.degraded) <= {"source.visual", "source.interests", "vectors"}, (fault, slate.degraded)
         assert slate.items and slate.models["ranker"]
     rung = until("the rung is told", lambda: (now := world.ready())["parts"]["milvus"] != "up" and now, 20)
     assert rung["rung"] == "no-neighbours"
@@ -176,7 +176,7 @@ def test_with_triton_milvus_and_clickhouse_all_gone_feeds_still_come(world: Ladd
     for part in ("triton", "milvus"):
         world.proxies[part].refuse()
     world.clickhouse.kill()
-    without_milvus = {"source.visual", "vectors"}
+    without_milvus = {"source.visual", "source.interests", "vectors"}
     time.sleep(FRESH_SECONDS)  # until then what was found for some pins is remembered
     triggers: list[int] = []
     for _ in range(5):

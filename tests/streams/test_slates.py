@@ -140,7 +140,7 @@ async def test_milvus_gone_with_seed_vectors_in_memory_names_the_source(engine):
     act(engine, ANN, Kind.SAVE, 100)
     await engine.vector_cache.load(PINS)
     engine.vectors.fails = True
-    assert (await slate_of(engine)).degraded == ["source.visual"]
+    assert (await slate_of(engine)).degraded == ["source.visual", "source.interests"]
 
 
 async def test_without_milvus_and_ranker_there_is_still_a_slate(engine):
