@@ -233,5 +233,5 @@ def _entry(name: str, ours: bool, values: Mapping[str, list[float]]) -> Entry:
 @click.option("--part", type=click.Choice(["validation", "test"]), default="test", show_default=True)
 def command(data: Path, seeds: int, quick: bool, strict: bool, out: Path | None, as_json: bool, part: str) -> None:
     """Pinners of whom little is known, from none of their saves to twenty; topics at sign-up; interests."""
-    contests = contests_of(data, part, 1, 150, 8_000) if quick else contests_of(data, part, seeds, 1_000)
+    contests = contests_of(data, part, 1, 150, 8_000) if quick else contests_of(data, part, seeds, 500)
     tell("cold-start", contests, as_json, out, strict)

@@ -26,6 +26,8 @@ METRICS = ("HR@10", "NDCG@10", "HR@50")
 VALIDATION, WARM = 0.20, 0.05
 #: Chosen on the first fifth: ``docs/sequence.md``.
 NEIGHBOURS, SHRINK, RIDGE = 50, 20.0, 100.0
+#: EASE inverts a matrix of items: beyond, it is left out.
+MOST_ITEMS = 5_000
 Ints = NDArray[np.int64]
 
 
@@ -119,14 +121,14 @@ def place(scores: NDArray[np.floating], item: int, rated: NDArray[np.bool_]) -> 
     return int((left > scores[item]).sum() + (left == scores[item]).sum() // 2)
 
 
-def contest_of(log: Log, title: str, part: str, days: int, step: int, batch: bool = True) -> Contest:
+def contest_of(log: Log, title: str, part: str, days: int, step: int) -> Contest:
     """Our model and the batch models on the same actions of a log."""
     asked = judged(log, part, days, step)
     entries: list[Entry] = []
     fits: dict[str, object] = {"most popular, daily": None}
-    if batch:
-        fits["item-kNN, daily"] = lambda pairs: knn(pairs, NEIGHBOURS, SHRINK)
+    if int(log.items.max()) < MOST_ITEMS:
         fits["EASE, daily"] = lambda pairs: ease(pairs, RIDGE)
+    fits["item-kNN, daily"] = lambda pairs: knn(pairs, NEIGHBOURS, SHRINK)
     places, seconds = daily(log, asked.rows, fits)
     entries += [_entry(name, False, places[name], seconds[name]) for name in places]
     for name, held in ((OURS, False), (HELD, True)):
@@ -168,7 +170,7 @@ def _by_day(rows: Ints, day: Ints) -> Iterator[tuple[int, list[int]]]:
 @click.command(name="sequence")
 @options
 @click.option("--part", type=click.Choice(["validation", "test"]), default="test", show_default=True)
-@click.option("--days", default=16, show_default=True, type=click.IntRange(1), help="Judge every so-many-th day.")
+@click.option("--days", default=64, show_default=True, type=click.IntRange(1), help="Judge every so-many-th day.")
 @click.option("--step", default=3, show_default=True, type=click.IntRange(1), help="Of these, every so-many-th action.")
 def command(
     data: Path, seeds: int, quick: bool, strict: bool, out: Path | None, as_json: bool, part: str, days: int, step: int
