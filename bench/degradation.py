@@ -53,9 +53,15 @@ class Rung(NamedTuple):
 RUNGS = (
     Rung("whole", True, True, True, frozenset()),
     Rung("Triton gone", False, True, True, frozenset({"ranker"})),
-    Rung("Milvus gone, vectors in memory", True, False, True, frozenset({"source.visual"})),
+    Rung("Milvus gone, vectors in memory", True, False, True, frozenset({"source.visual", "source.interests"})),
     Rung("Milvus gone, no vector in memory", True, False, False, frozenset({"vectors"})),
-    Rung("Triton and Milvus gone, vectors in memory", False, False, True, frozenset({"ranker", "source.visual"})),
+    Rung(
+        "Triton and Milvus gone, vectors in memory",
+        False,
+        False,
+        True,
+        frozenset({"ranker", "source.visual", "source.interests"}),
+    ),
     Rung("Triton and Milvus gone, no vector in memory", False, False, False, frozenset({"ranker", "vectors"})),
 )
 POPULAR = "the most popular pins, the same for all"

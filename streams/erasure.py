@@ -84,3 +84,4 @@ async def erase_pinner(engine: Engine, pinner: int, time: int) -> None:
     await persist("deleting an erased pinner's pins", delete_pins, engine.metrics)
     await persist("erasing a pinner", forget, engine.metrics)
     engine.state.erase(pinner)
+    engine.vector_cache.interests.forget(pinner)

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 from operators.graph.pixie import Walking
+from operators.interests.medoids import SAMPLED, sample
 from operators.slate.candidates import NOTHING, Floats, Found
 from operators.slate.choices import DAY_MS, Choices
 from operators.small_sets import best_scores, contains
 from streams.engine import Engine
+from streams.topic_pins import pins_of_topics
 
 #: Milliseconds after which a pin is half as fresh.
 FRESH_HALF_LIFE = 3 * DAY_MS
@@ -154,11 +156,58 @@ async def pinsage(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     return found
 
 
+async def interests(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What looks like the medoids of a pinner's interests, drawn by importance: PinnerSage. Score: largest cosine.
+
+    Raises:
+        StoreUnavailable: Milvus is gone.
+    """
+    known = [engine.vector_cache.interests.of(engine, ask.pinner, ask.now) for ask in asks]
+    drawn = [sample(each.interests.importance, SAMPLED, ask.seed) for ask, each in zip(asks, known, strict=True)]
+    if not any(map(len, drawn)):
+        return [NOTHING] * len(asks)
+    pins = np.concatenate([each.pins[rows] for each, rows in zip(known, drawn, strict=True)])
+    queries = np.concatenate([each.vectors[rows] for each, rows in zip(known, drawn, strict=True) if len(rows)])
+    near = await engine.vector_cache.neighbours.near(pins, queries, asks[0].choices.neighbours)
+    found: list[Found] = []
+    begin = 0
+    for ask, each, rows in zip(asks, known, drawn, strict=True):
+        part = slice(begin, begin + len(rows))
+        begin += len(rows)
+        ids, scores = near.ids[part].ravel(), near.scores[part].ravel()
+        real = ids > 0
+        found.append(best_of(ids[real], scores[real], ask.choices.source_limit, without=each.actions))
+    return found
+
+
+async def next_actions(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """What others did next after what the pinner did last, learned from every action as it comes."""
+    found: list[Found] = []
+    for ask in asks:
+        come = engine.state.next_actions.next(ask.pinner, ask.now, ask.choices.source_limit)
+        found.append(Found(come.items, come.scores.astype(np.float32)))
+        await asyncio.sleep(0)
+    return found
+
+
+async def topics(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
+    """Pins and boards of the topics that the pinner chose, e.g. at sign-up, before anything is known of them."""
+    found: list[Found] = []
+    for ask in asks:
+        found.append(pins_of_topics(engine, engine.state.chosen.of(ask.pinner).topics, ask.now, ask.choices))
+        await asyncio.sleep(0)
+    return found
+
+
 SOURCES: Mapping[str, Source] = {
-    source.__name__: source for source in (visual, boards, trending, fresh, followed, walks, pinsage, together)
+    **{
+        each.__name__: each for each in (visual, boards, trending, fresh, followed, walks, pinsage, together, interests)
+    },
+    "next": next_actions,
+    "topics": topics,
 }
 #: The others ask memory alone.
-ASK_MILVUS = frozenset({"visual", "pinsage"})
+ASK_MILVUS = frozenset({"visual", "pinsage", "interests"})
 
 
 def freshness(created: Ints, now: int) -> Floats:

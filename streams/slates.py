@@ -27,6 +27,7 @@ from operators.slate.rows import rows
 from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id, with_features
 from operators.slate.utility import unranked
 from streams.engine import Engine, as_it_serves
+from streams.interest_cache import latest
 from streams.pin_safety import showable
 from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
@@ -103,8 +104,9 @@ async def build_slates(
 
 async def _asks(engine: Engine, requests: Sequence[SlateRequest], choices: Choices, stages: Stages) -> list[Ask]:
     """The latest saves of each pinner, with their vectors."""
-    latest = np.concatenate([engine.state.recent.saved(request.pinner, SAVES).pins for request in requests])
-    loading = engine.vector_cache.load(latest)
+    saved = [engine.state.recent.saved(request.pinner, SAVES).pins for request in requests]
+    acted = [latest(engine, request.pinner)[0] for request in requests]
+    loading = engine.vector_cache.load(np.concatenate([*saved, *acted]))
     await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
     state, cache = engine.state, engine.vector_cache
     return [ask_of(state, cache, each.pinner, each.now, choices, _seed(each)) for each in requests]

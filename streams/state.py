@@ -19,11 +19,13 @@ from operators.follows import Follows
 from operators.graph.live import LiveGraph
 from operators.graph.origin import Origin
 from operators.identity import stable_id
+from operators.interests.chosen import Chosen
 from operators.pin2vec.pin2vec import Pin2Vec
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
 from operators.related.memboost import Memboost
 from operators.safety import Safety
+from operators.sequence.next_actions import NextActions
 from operators.trending import Trending
 from operators.vision.canonical import Canonical
 from streams import related_memory
@@ -33,6 +35,8 @@ from streams.stores.protocols import EventStore
 
 #: Of the model of saves: some 1.3 KB a pin. Larger ones find more: ``docs/collaborative.md``.
 WIDTH, DIRECTIONS = 32, 64
+#: What a next action is learned from.
+ACTED = (Kind.CLOSEUP.value, Kind.OUTBOUND_CLICK.value, Kind.SAVE.value)
 
 
 class HotState:
@@ -51,6 +55,8 @@ class HotState:
         self.recent = RecentActions()
         self.pin2vec = Pin2Vec()
         self.memboost = Memboost()
+        self.next_actions = NextActions()
+        self.chosen = Chosen()
         self.duplicates = RecentIds()
         self.now = 0
 
@@ -66,6 +72,9 @@ class HotState:
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
         self.trending.update(engagement, ignored=deleted)
         related_memory.fold(self, engagement, deleted)
+        acted = np.flatnonzero(np.isin(engagement.kind, ACTED) & ~deleted)
+        acted = acted[np.argsort(engagement.time[acted], kind="stable")]
+        self.next_actions.update(engagement.pinner[acted], engagement.time[acted], engagement.pin[acted])
 
     def apply_pins(self, events: Sequence[tuple[int, PinEvent]]) -> NDArray[np.bool_]:
         """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""
@@ -94,7 +103,7 @@ class HotState:
         take(self.texts, self.catalogue, rows)
 
     def apply_pinner(self, event: PinnerEvent) -> None:
-        """Take a follow, an unfollow or an erasure, with integer ids; other types change nothing here."""
+        """Take a follow, an unfollow, chosen interests or an erasure, with integer ids."""
         if event.type in ("followed", "unfollowed"):
             followed = _column(event.pinners)
             shape = len(followed)
@@ -106,6 +115,8 @@ class HotState:
             )
         elif event.type == "deleted":
             self.erase(int(event.pinner))
+        elif event.type in ("signed_up", "interests"):
+            self.chosen.accept(int(event.pinner), event.time, event.interests)
 
     def erase(self, pinner: int) -> Ints:
         """Forget a pinner everywhere in memory; returns the ids of their pins, which are deleted."""
@@ -115,6 +126,8 @@ class HotState:
         self.quality.erase(pinner)
         self.recent.erase(pinner)
         self.pin2vec.erase(pinner)
+        self.next_actions.erase(pinner)
+        self.chosen.erase(pinner)
         self.board_graph.remove(pins)
         self.trending.remove(pins)
         self._forget_content(pins)

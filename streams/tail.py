@@ -20,6 +20,7 @@ from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
 from streams import pin_pictures, pin_safety, pin_words
 from streams.engine import Engine
+from streams.rebuild import chosen_since
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
@@ -203,6 +204,7 @@ class Tail:
         began = await _clock(self._engine.events)
         await self._pins()
         await self._follows()
+        await chosen_since(self._engine.state, self._engine.events, self._since)
         await self._engine.erased.load(self._engine.events)
         self._since = began - OVERLAP_MS
 

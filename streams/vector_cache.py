@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from streams.interest_cache import InterestCache
 from streams.neighbour_cache import NeighbourCache
 from streams.stores.protocols import VectorStore
 
@@ -32,6 +33,7 @@ class VectorCache:
     def __init__(self, store: VectorStore, capacity: int = 32_768, collection: str = "pins") -> None:
         self.store, self.capacity, self._collection = store, capacity, collection
         self.neighbours = NeighbourCache(store, collection=collection)
+        self.interests = InterestCache()
         self._row: dict[int, int] = {}
         self._free: list[int] = []
         self._vectors: Vectors = np.empty((0, 0), np.float32)

@@ -23,6 +23,7 @@ from operators.graph.neighbourhood import neighbourhoods
 from operators.graph.origin import Origin
 from operators.graph.pixie import Walking
 from operators.graph.standing import standing
+from operators.interests.ward import clusters
 from operators.linchpin.columns import columns_of
 from operators.linchpin.kernels import common_ids, dots
 from operators.linchpin.models import Forest, Layers
@@ -78,6 +79,8 @@ def warm_up() -> None:
     state.quality.domains(one, _TIME)
     state.quality.leaders(1, _TIME)
     state.recent.saved(3)
+    state.next_actions.next(3, _TIME, 1)
+    clusters(np.eye(3), 1.0)
     state.recent.seen(3)
     state.recent.has_saved(3, ids)
     state.catalogue.pins_of(1, 1)

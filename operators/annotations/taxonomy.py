@@ -55,6 +55,24 @@ class Taxonomy:
         """All nodes, those above before those below."""
         return list(self._ways)
 
+    def phrases(self, topic: str) -> list[str]:
+        """Names of the node that a topic means and of those below it; the topic itself where it means none.
+
+        A topic is a node's way (``home/furniture``), the last part of it, or one of its names; case, spaces and
+        whatever else is no letter or digit do not count.
+        """
+        meant = _letters(topic)
+        for node in self._ways:
+            if meant and meant in (_letters(node), _letters(node.rpartition("/")[2])):
+                return self._below(node)
+        for name, node in self._node.items():
+            if meant and meant == _letters("".join(name)):
+                return self._below(node)
+        return [topic]
+
+    def _below(self, node: str) -> list[str]:
+        return [" ".join(name) for name, of in self._node.items() if of == node or of.startswith(f"{node}/")]
+
     def interests(self, annotations: Iterable[Annotation]) -> list[Interest]:
         """What a pin with these annotations is about, surest first (equal ones by name), ancestors included."""
         doubts: dict[str, float] = {}
@@ -94,6 +112,10 @@ def _way(node: str) -> list[str]:
     """The node and its ancestors."""
     parts = node.split("/")
     return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
 def _said(phrase: str) -> tuple[str, ...]:

@@ -15,9 +15,12 @@ Floats = NDArray[np.float32]
 
 #: The sources, in the order of the columns of :attr:`Candidates.scores`. Append only: stored slates
 #: and the ranker's features follow it.
-SOURCES = ("visual", "boards", "trending", "fresh", "followed", "walks", "pinsage", "together")
+SOURCES = (
+    *("visual", "boards", "trending", "fresh", "followed", "walks"),
+    *("pinsage", "together", "interests", "next", "topics"),
+)
 #: Sources that know the pinner. When none of them finds anything, the slate is merely popular.
-PERSONAL = ("visual", "boards", "followed", "walks", "pinsage", "together")
+PERSONAL = ("visual", "boards", "followed", "walks", "pinsage", "together", "interests", "next", "topics")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from operators.slate.candidates import PERSONAL, SOURCES, Floats
 ACTIONS = ("save", "closeup", "outbound_click", "hide")
 #: Without a ranker: what quality, and sources that are the same for everybody, count beside those that know the pinner.
 QUALITY, GENERAL = 0.5, 0.1
-BOARDS, *SAME = (SOURCES.index(name) for name in ("boards", "walks", "together"))
+#: Sources that look at the same things.
+ALIKE = (("boards", "walks"), ("boards", "together"), ("visual", "interests"))
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +33,8 @@ def unranked(quality: Floats, scores: Floats) -> Floats:
     """The order without a ranker, ``(n,)`` in 0 … 1.6: who proposes the pin, and how early, before how good it is.
 
     Scales of sources have nothing in common, so places count (reciprocal rank fusion, as in ``operators.fusion``).
-    ``boards``, ``walks`` and ``together`` look at the same boards: of these the best place counts.
+    ``boards``, ``walks`` and ``together`` look at the same boards, ``visual`` and ``interests`` at the same vectors: of
+    such the best place counts.
     ``docs/degradation.md`` has what it is worth.
 
     Args:
@@ -43,10 +45,10 @@ def unranked(quality: Floats, scores: Floats) -> Floats:
     good = np.where(np.isnan(quality), 0.5, _share_below(quality)).astype(np.float32)
     general = np.logical_not(personal)
     points = _points(scores)
-    same = [column for column in SAME if column < scores.shape[1]]
-    if same:
-        points[:, BOARDS] = points[:, [BOARDS, *same]].max(axis=1)
-        points[:, same] = 0
+    for one, other in ((SOURCES.index(one), SOURCES.index(other)) for one, other in ALIKE):
+        if scores.shape[1] > other:
+            points[:, one] = points[:, [one, other]].max(axis=1)
+            points[:, other] = 0
     fused = _fused(points[:, personal]) + QUALITY * good + GENERAL * _fused(points[:, general])
     return fused.astype(np.float32)
 

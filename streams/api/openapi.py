@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from operators.events import EVENTS
-from streams.api import events, feed, health, lens, looks, pin_annotations, pins, related, search, stats
+from streams.api import events, feed, health, interests, lens, looks, pin_annotations, pins, related, search, stats
 from streams.api.answers import known
 from streams.api.problems import ProblemDocument
 from streams.engine import Engine
@@ -80,6 +80,9 @@ OPERATIONS = (
     Operation(
         "/v1/pins/{pin}/annotations", "Phrases and interests that say what it is about.", pin_annotations.Annotations,
         (), (404, 410, 503),
+    ),
+    Operation(
+        "/v1/pinners/{pinner}/interests", "What a pinner is interested in.", interests.PinnerInterests, (), (404, 503)
     ),
     Operation("/v1/search", "Pins by words.", search.Search, (_Q, _N_SEARCH, _PINNER)),
     Operation("/v1/stats/pins/{pin}", "Counts and quality of a pin.", stats.PinStats, (_HOURS,), (503,)),

@@ -12,6 +12,7 @@ from streams.api import (
     events,
     feed,
     health,
+    interests,
     lens,
     looks,
     metrics,
@@ -47,7 +48,7 @@ _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.addFilter(_NotOurFault())
 
 CAPABILITIES = (
-    feed, pins, pin_annotations, related, lens, looks, search, stats, events, health, metrics, openapi
+    feed, pins, pin_annotations, related, interests, lens, looks, search, stats, events, health, metrics, openapi
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "similar": "Show pins with what is in a pin, or in a part of it.",
     "shop-the-look": "Show products for what is in a pin.",
     "annotations": "Show what a pin is about.",
+    "interests": "Show what a pinner is interested in.",
     "search": "Find pins by words.",
     "stats": "Show the numbers of a pin, pinner or domain.",
     "dead-letters": "Look at records that could not be used, and send them back.",

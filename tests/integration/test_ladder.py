@@ -22,6 +22,7 @@ from tests.integration.running import until
 pytestmark = pytest.mark.real
 #: Bounds that a test can reach.
 WAITING_ROWS, WAITING_SLATES, STOP_SECONDS = 2_000, 20, 12
+WITHOUT_MILVUS = {"source.visual", "source.pinsage", "source.interests", "vectors"}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_without_milvus_feeds_come_from_the_other_sources(world: LadderWorld, fa
     slates = [slate for _ in range(4) for slate in world.slates(world.act(3))]
     assert any(slate.degraded for slate in slates)
     for slate in slates:
-        assert set(slate.degraded) <= {"source.visual", "source.pinsage", "vectors"}, (fault, slate.degraded)
+        assert set(slate.degraded) <= WITHOUT_MILVUS, (fault, slate.degraded)
         assert slate.items and slate.models["ranker"]
     rung = until("the rung is told", lambda: (now := world.ready())["parts"]["milvus"] != "up" and now, 20)
     assert rung["rung"] == "no-neighbours"
@@ -176,14 +177,13 @@ def test_with_triton_milvus_and_clickhouse_all_gone_feeds_still_come(world: Ladd
     for part in ("triton", "milvus"):
         world.proxies[part].refuse()
     world.clickhouse.kill()
-    without_milvus = {"source.visual", "source.pinsage", "vectors"}
     time.sleep(FRESH_SECONDS)  # until then what was found for some pins is remembered
     triggers: list[int] = []
     for _ in range(5):
         triggers += (some := world.act(6))
         for slate in world.slates(some):
             assert "ranker" in slate.degraded and slate.items
-            assert without_milvus & set(slate.degraded)
+            assert WITHOUT_MILVUS & set(slate.degraded)
     assert world.worker.get("/v1/feed/40001?n=3")["degraded"]
     until("the rung is told", lambda: world.ready()["rung"] == "memory", 20)
     world.clickhouse.start()

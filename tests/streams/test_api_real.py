@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from infra.migrate import migrate
 from operators.accepted import AcceptedPin
-from streams.agents import catalogue
-from streams.cli import feed, related, stats
+from streams.agents import catalogue, pinners
+from streams.cli import feed, interests, related, stats
 from streams.commit import commit_engagement
 from streams.engine import Engine
 from streams.opening import close_engine
@@ -217,3 +217,31 @@ async def test_the_command_line_says_when_no_worker_runs(monkeypatch):
 async def test_an_unknown_pin_is_a_problem(client: aiohttp.ClientSession):
     async with client.get(f"/v1/pins/{BASE + 999}") as response:
         await problem(response, 404, "not-found")
+
+
+async def test_a_new_pinner_with_topics_gets_a_personal_slate_and_an_action_changes_their_interests(
+    engine: Engine, client: aiohttp.ClientSession
+):
+    new = BASE + 55
+    async with client.get(f"/v1/pinners/{new}/interests") as response:
+        await problem(response, 404, "not-found")
+    nobody = await get(client, f"/v1/feed/{new}?n=5", "Feed")
+    assert not any("topics" in item["sources"] for item in nobody["items"])
+    signed_up = {"type": "signed_up", "pinner": new, "interests": ["Dining  chair", "gardening"], "time": NOW}
+    await pinners.handle(engine, records("pinners", signed_up))
+    slate = await get(client, f"/v1/feed/{new}?n=5", "Feed")
+    assert "popular" not in slate["fallback"] and len(slate["items"]) == 5
+    assert all("topics" in item["sources"] and BASE < item["pin"] <= BASE + 12 for item in slate["items"])
+
+    before = await get(client, f"/v1/pinners/{new}/interests", "PinnerInterests")
+    assert before["chosen"] == {"topics": ["Dining chair", "gardening"], "since": NOW}
+    assert before["medoids"] == before["topics"] == before["degraded"] == []
+    saved = {"pinner": new, "pin": BASE + 3, "board": BASE + 56, "time": NOW + 300}
+    await commit_engagement(engine, records("saves", saved))
+    after = await get(client, f"/v1/pinners/{new}/interests", "PinnerInterests")
+    assert [(each["pin"], each["actions"], each["since"]) for each in after["medoids"]] == [(BASE + 3, 1, NOW + 300)]
+    assert "home/furniture/seating/chairs" in {each["topic"] for each in after["topics"]}
+    slate = await get(client, f"/v1/feed/{new}?n=5", "Feed")
+    assert any("interests" in item["sources"] for item in slate["items"])
+    said = await asyncio.to_thread(CliRunner().invoke, interests.command, [str(new)])
+    assert said.exit_code == 0 and str(BASE + 3) in said.output and "gardening" in said.output

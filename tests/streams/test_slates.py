@@ -154,7 +154,7 @@ async def test_milvus_gone_with_seed_vectors_in_memory_names_the_source(engine):
     act(engine, ANN, Kind.SAVE, 100)
     await engine.vector_cache.load(PINS)
     engine.vectors.fails = True
-    assert (await slate_of(engine)).degraded == ["source.visual"]
+    assert (await slate_of(engine)).degraded == ["source.visual", "source.interests"]
 
 
 async def test_without_milvus_and_ranker_there_is_still_a_slate(engine):
@@ -302,3 +302,31 @@ async def test_who_waits_in_a_crowd_gets_a_slate_of_fewer_candidates(engine):
     assert at_leisure.degraded == [] and busy.degraded == ["candidates"]
     assert busy.stages[2].went_out <= 12 < at_leisure.stages[2].went_out
     assert len(busy.items) == 10
+
+
+async def test_what_others_did_next_and_chosen_topics_are_sources(engine):
+    for pinner in range(300, 330):
+        act(engine, pinner, Kind.CLOSEUP, 100, time=NOW - 9000)
+        act(engine, pinner, Kind.SAVE, 135, time=NOW - 8000)
+    act(engine, ANN, Kind.CLOSEUP, 100)
+    assert engine.state.next_actions.next(ANN, NOW, 3).items[0] == 135
+    slate = await slate_of(engine, choices=Choices(ordering=Ordering(size=100), source_seconds=5, rank_seconds=5))
+    assert "next" in {name for item in slate.items if item.pin == 135 for name in item.sources}
+    engine.state.apply_pinner(PinnerEvent(type="interests", pinner=EVE, time=NOW, interests=["sofas", " "]))
+    assert engine.state.chosen.of(EVE).topics == ("sofas",)
+    engine.state.apply_pinner(PinnerEvent(type="interests", pinner=EVE, time=NOW - 1, interests=["lamps"]))
+    assert engine.state.chosen.of(EVE).topics == ("sofas",), "of an earlier time"
+    engine.state.erase(EVE)
+    assert engine.state.chosen.of(EVE).topics == ()
+
+
+async def test_interests_are_kept_until_the_next_action(engine):
+    act(engine, ANN, Kind.SAVE, 100, 135)
+    await slate_of(engine)
+    cache = engine.vector_cache.interests
+    before = cache.of(engine, ANN, NOW)
+    assert cache.of(engine, ANN, NOW) is before and set(before.pins.tolist()) == {100, 135}
+    act(engine, ANN, Kind.CLOSEUP, 165, time=NOW)
+    await slate_of(engine)
+    after = cache.of(engine, ANN, NOW)
+    assert after is not before and 165 in after.actions

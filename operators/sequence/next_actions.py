@@ -1,0 +1,141 @@
+"""Next actions: what a pinner does next, learned from every action as it comes. ``docs/sequence.md``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.batch import Ints
+from operators.id_index import IdIndex, grown
+from operators.sequence import kernels
+from operators.sequence.kernels import Histories, Scratch, Weights
+from operators.sequence.mixing import CONTEXTS, FIRST_SQUARES, SOURCES, first_weights
+from operators.sequence.tables import CLASSES, WINDOW, empty, only, with_room
+
+#: Beyond, the items with the least popularity of late (half-life a day), and the pinners longest silent, are forgotten.
+MAX_ITEMS, MAX_PINNERS = 50_000, 100_000
+#: Followers of an item in each class of gaps.
+FOLLOWERS = 64
+_DAY = 1
+
+
+class Next(NamedTuple):
+    """Items, best first, and their scores; both ``(n,)``."""
+
+    items: Ints
+    scores: NDArray[np.float64]
+
+
+class NextActions:
+    """Tables of what follows what, the latest items of each pinner, and how the tables are mixed.
+
+    Memory: 8 bytes a follower, seven classes of them (3.6 kB an item with 64), and 300 bytes a pinner. An action costs
+    as much whatever was learned before. The order of actions counts: fold those of one pinner in as they happened.
+    """
+
+    def __init__(self, followers: int = FOLLOWERS, max_items: int = MAX_ITEMS, max_pinners: int = MAX_PINNERS) -> None:
+        self._max_items, self._max_pinners = max_items, max_pinners
+        self._items, self._pinners = IdIndex(), IdIndex()
+        self._tables = empty(16, followers)
+        self._histories = Histories(np.zeros((0, WINDOW), np.int32), np.zeros(0, np.int64), np.zeros(0))
+        self._weights = Weights(first_weights(), np.full((CONTEXTS, SOURCES), FIRST_SQUARES))
+        self._scratch = _scratch(16)
+        self._number = 0
+
+    def __len__(self) -> int:
+        """Actions folded in."""
+        return self._number
+
+    @property
+    def nbytes(self) -> int:
+        parts = (*self._tables, *self._histories, *self._scratch)
+        return sum(part.nbytes for part in parts) + self._items.nbytes + self._pinners.nbytes
+
+    def update(self, pinners: Ints, times: Ints, items: Ints) -> None:
+        """Fold actions in, in order; all ``(n,)``, times in ms. Rows whose pinner is 0 (erased) are left out."""
+        if not pinners.all():
+            person = pinners != 0
+            pinners, times, items = pinners[person], times[person], items[person]
+        if not len(pinners):
+            return
+        rows, people = self._items.intern(items), self._pinners.intern(pinners)
+        self._tables = with_room(self._tables, len(self._items))
+        if self._scratch.sums.shape[1] < self._tables.used.shape[1]:
+            self._scratch = _scratch(self._tables.used.shape[1])
+        self._histories = Histories(*(grown(each, len(self._pinners)) for each in self._histories))
+        size = len(self._items)
+        kernels.learn(
+            self._tables, self._histories, self._weights, self._scratch, size, self._number, people, rows, times / 1000
+        )
+        self._number += len(rows)
+        # Cut by a tenth at a time, so that forgetting is rare.
+        if len(self._items) > self._max_items * 1.1:
+            self._keep_items()
+        if len(self._pinners) > self._max_pinners * 1.1:
+            self._keep_pinners(np.argsort(-self._histories.seconds[: len(self._pinners)], kind="stable"))
+
+    def next(self, pinner: int, now: int, k: int) -> Next:
+        """The ``k`` items that most likely come next at ``now`` (ms), without those of the latest history."""
+        person = self._pinners.find(pinner)
+        if person < 0:
+            return Next(np.zeros(0, np.int64), np.zeros(0))
+        none = np.zeros(0, np.int32)
+        rows, scores = kernels.score(
+            self._tables, self._histories, self._weights, self._scratch, person, now / 1000, none, False
+        )
+        stays = ~np.isin(rows, kernels.latest(self._histories, person))
+        rows, scores = rows[stays], scores[stays]
+        items = self._items.ids[rows]
+        order = np.lexsort((items, -scores))[:k]
+        return Next(items[order], scores[order])
+
+    def scores(self, pinner: int, now: int, items: Ints) -> NDArray[np.float64]:
+        """Scores of known ``items`` ``(n,)`` for a pinner at ``now`` (ms); −inf for those never seen."""
+        person = int(self._pinners.intern(np.array([pinner]))[0])
+        self._histories = Histories(*(grown(each, len(self._pinners)) for each in self._histories))
+        rows = self._items.lookup(items)
+        known = rows >= 0
+        out = np.full(len(items), -np.inf)
+        out[known] = kernels.score(
+            self._tables, self._histories, self._weights, self._scratch, person, now / 1000, rows[known], True
+        )[1]
+        return out
+
+    def erase(self, pinner: int) -> None:
+        """Forget a pinner; what their actions said of items stays, as sums of which they cannot be told apart."""
+        row = self._pinners.forget(pinner)
+        if row >= 0:
+            self._histories.counts[row] = 0
+            self._histories.items[row] = 0
+
+    def _keep_items(self) -> None:
+        size = len(self._items)
+        order = np.argsort(-self._tables.popularity[_DAY, :size], kind="stable")
+        rows = np.sort(order[: self._max_items])
+        place = np.full(size, -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        ids = self._items.ids[rows]
+        self._items = IdIndex(len(rows))
+        self._items.intern(ids)
+        self._tables = only(self._tables, rows)
+        self._scratch = _scratch(len(rows))
+        for person in range(len(self._pinners)):
+            history = place[kernels.latest(self._histories, person)]
+            history = history[history >= 0][::-1]
+            self._histories.items[person, : len(history)] = history
+            self._histories.counts[person] = len(history)
+
+    def _keep_pinners(self, order: Ints) -> None:
+        rows = np.sort(order[: self._max_pinners])
+        ids = self._pinners.ids[rows]
+        rows, ids = rows[ids > 0], ids[ids > 0]
+        self._pinners = IdIndex(len(rows))
+        self._pinners.intern(ids)
+        kept = self._histories
+        self._histories = Histories(kept.items[rows], kept.counts[rows], kept.seconds[rows])
+
+
+def _scratch(items: int) -> Scratch:
+    return Scratch(np.zeros((CLASSES, items)), np.zeros(items, np.int32), np.zeros(CLASSES, np.int64))

@@ -1,0 +1,96 @@
+"""What comes next: sequences are found, order counts, memory is bounded, the same actions give the same answer."""
+
+import numpy as np
+import pytest
+
+from operators.sequence.next_actions import NextActions
+from operators.sequence.tables import CLASSES
+
+HOUR = 3_600_000
+NOW = 1_750_000_000_000
+
+
+def _walks(chance, pinners, length, items):
+    """Pinners who go from each item to the next of a circle, one in five times anywhere."""
+    out = []
+    for pinner in range(1, pinners + 1):
+        item = int(chance.integers(items))
+        for step in range(length):
+            out.append((pinner, NOW + (pinner * length + step) * 1000, item + 1))
+            item = (item + 1) % items if chance.random() < 0.8 else int(chance.integers(items))
+    return [np.array(column) for column in zip(*out, strict=True)]
+
+
+def test_what_follows_is_found_and_in_its_direction():
+    model = NextActions()
+    model.update(*_walks(np.random.default_rng(0), 200, 20, 50))
+    model.update(np.array([999]), np.array([NOW + HOUR]), np.array([7]))
+    come = model.next(999, NOW + HOUR, 5)
+    assert come.items[0] == 8
+    assert 6 not in come.items[:1]
+    assert (np.diff(come.scores) <= 0).all()
+    assert 7 not in come.items
+
+
+def test_one_by_one_is_as_all_at_once_and_the_same_again():
+    pinners, times, items = _walks(np.random.default_rng(1), 40, 15, 30)
+    whole, parts = NextActions(), NextActions()
+    whole.update(pinners, times, items)
+    for at in range(0, len(pinners), 7):
+        parts.update(pinners[at : at + 7], times[at : at + 7], items[at : at + 7])
+    for pinner in (1, 20, 40):
+        one, two = (model.next(pinner, NOW + HOUR, 10) for model in (whole, parts))
+        assert one.items.tolist() == two.items.tolist()
+        assert one.scores == pytest.approx(two.scores)
+
+
+def test_learning_lifts_what_was_chosen():
+    """The likelihood of what comes is higher after a thousand outcomes than with the weights of the first."""
+    pinners, times, items = _walks(np.random.default_rng(2), 300, 20, 50)
+    model = NextActions()
+    places = []
+    for at in range(len(pinners)):
+        if at % 19 == 18:
+            scores = model.scores(int(pinners[at]), int(times[at]), np.arange(1, 51))
+            places.append(int((scores > scores[items[at] - 1]).sum()))
+        model.update(pinners[at : at + 1], times[at : at + 1], items[at : at + 1])
+    assert np.mean(places[-80:]) < np.mean(places[:30])
+    assert np.mean(np.array(places[-80:]) == 0) > 0.6
+
+
+def test_memory_is_bounded_and_the_lately_active_stay():
+    model = NextActions(followers=8, max_items=100, max_pinners=50)
+    chance = np.random.default_rng(3)
+    sizes = []
+    for block in range(30):
+        pinners = np.sort(chance.integers(block * 20 + 1, block * 20 + 40, 200))
+        items = chance.integers(block * 30 + 1, block * 30 + 60, 200)
+        model.update(pinners, NOW + block * 48 * HOUR + np.arange(200) * 1000, items)
+        sizes.append(model.nbytes)
+    assert max(sizes[15:]) <= 2 * max(sizes[5:15])
+    come = model.next(int(pinners[-1]), NOW + 60 * 24 * HOUR, 20)
+    assert len(come.items)
+    assert come.items.min() > 29 * 30 - 200
+
+
+def test_a_full_table_keeps_the_frequent_followers():
+    model = NextActions(followers=4)
+    chance = np.random.default_rng(4)
+    for pinner in range(1, 2001):
+        after = 2 if chance.random() < 0.5 else int(chance.integers(3, 200))
+        model.update(np.full(2, pinner), NOW + np.array([pinner * 10, pinner * 10 + 5]), np.array([1, after]))
+    model.update(np.array([5000]), np.array([NOW + HOUR]), np.array([1]))
+    assert model.next(5000, NOW + HOUR, 1).items.tolist() == [2]
+
+
+def test_strangers_erased_and_clocks_that_go_back():
+    model = NextActions()
+    assert len(model.next(1, NOW, 5).items) == 0
+    model.update(np.array([0, 1]), np.array([NOW, NOW]), np.array([5, 6]))
+    assert len(model) == 1
+    model.update(np.array([1, 2, 1]), np.array([NOW - 9 * HOUR, NOW + 10**13, 1_200_000_000_000]), np.array([7, 6, 8]))
+    assert np.isfinite(model.scores(1, NOW, np.array([6, 7, 8]))).all()
+    assert model.scores(1, NOW, np.array([12345]))[0] == -np.inf
+    model.erase(1)
+    assert len(model.next(1, NOW, 5).items) == 0
+    assert CLASSES == 7
