@@ -179,6 +179,11 @@ class Quality:
         """Actions per examined impression over everything, ``(4,)`` in the order of :data:`ACTIONS`."""
         return self._totals[1:] / self._totals[0] if self._totals[0] > 0 else np.zeros(4)
 
+    @property
+    def rate(self) -> float:
+        """Weighted actions for each examined impression over everything; at least 0."""
+        return max(0.0, float(self.rates @ ACTION_WEIGHTS))
+
     def pins(self, ids: Ints, now: int) -> PinQuality:
         """Quality of pins as of ``now`` (ms), always exact. ``(n,) -> (n,)`` each."""
         dense = self._pins.lookup(ids)
@@ -209,6 +214,16 @@ class Quality:
         summary = self._summed(now)
         exposure, weighted, _ = _rows_of(summary.domains, self._domains.lookup(ids)).T
         return (weighted + MEAN_PRIOR * summary.mean) / (exposure + MEAN_PRIOR)
+
+    def earned(self, ids: Ints, now: int) -> Floats:
+        """Weighted actions of pins as of ``now`` (ms), decayed as their exposure is; at least 0. ``(n,) -> (n,)``."""
+        sums = _rows_of(self._sums, self._pins.lookup(ids))
+        return np.maximum((sums[:, 0, 1:] + sums[:, 1, 1:]) @ ACTION_WEIGHTS, 0.0) * _factor(now)
+
+    def exposures_of_owners(self, ids: Ints, now: int) -> Floats:
+        """Examined impressions of all pins of their owners as of ``now`` (ms); 0 where unknown. ``(n,) -> (n,)``."""
+        summary = self._summed(now)
+        return _rows_of(summary.owners, self._owners.lookup(ids))[:, 0]
 
     def leaders(self, k: int, now: int) -> Leaders:
         """The ``k`` best pins as of ``now`` (ms); equal ones by id."""

@@ -17,7 +17,7 @@ from operators.graph.origin import Origin
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
-from streams import pin_pictures, pin_safety, pin_words
+from streams import pin_pictures, pin_safety, pin_words, slate_memory
 from streams.latest_event import FIELDS, unpack
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
@@ -48,6 +48,7 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     await _trending(state, events)
     await _saves(state, events)
     await _recent(state, events, latest)
+    await slate_memory.load(state, events)
     newest = await events.query(
         f"SELECT event_id FROM engagement WHERE {latest} ORDER BY logged DESC, offset DESC LIMIT {{n:UInt64}}",
         {"n": state.duplicates.horizon},

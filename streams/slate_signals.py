@@ -12,6 +12,7 @@ from operators.catalogue import Facts
 from operators.relevance import SAVES, taste
 from operators.slate.candidates import Candidates, Floats
 from operators.slate.choices import Choices
+from operators.slate.exploration import Newness
 from operators.slate.features import Signals
 from streams.slate_sources import Ask
 from streams.state import HotState
@@ -71,6 +72,15 @@ def signals(
         activity=np.repeat(np.array([ask.activity for ask in asks], np.float32), counts),
         now=np.full(n, now, np.int64),
         scores=np.concatenate([each.scores for each in candidates]),
+    )
+
+
+def newness_of(state: HotState, known: Signals, pins: Ints, owners: Ints, now: int) -> Newness:
+    """How much has been seen of each candidate and of its owner's pins as of ``now`` (ms), ``(n,)``."""
+    return Newness(
+        exposure=known.exposure,
+        owner_exposure=_where(owners != 0, state.quality.exposures_of_owners(owners, now)),
+        earned=state.quality.earned(pins, now).astype(np.float32),
     )
 
 

@@ -20,6 +20,8 @@ from operators.identity import stable_id
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
 from operators.safety import Safety
+from operators.slate.rewards import Rewards
+from operators.slate.shown import Shown
 from operators.trending import Trending
 from operators.vision.canonical import Canonical
 from streams.pin_words import take
@@ -40,6 +42,8 @@ class HotState:
         self.board_graph = LiveGraph()
         self.trending = Trending()
         self.recent = RecentActions()
+        self.shown = Shown()
+        self.rewards = Rewards()
         self.duplicates = RecentIds()
         self.now = 0
 
@@ -50,6 +54,7 @@ class HotState:
         self.now = max(self.now, int(engagement.time.max()))
         self.quality.update(engagement)
         self.recent.update(engagement)
+        self.rewards.update(engagement)
         deleted = self.catalogue.is_deleted(engagement.pin)
         saved = (engagement.kind == Kind.SAVE) & ~deleted
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
@@ -102,6 +107,8 @@ class HotState:
         self.follows.erase(pinner)
         self.quality.erase(pinner)
         self.recent.erase(pinner)
+        self.shown.erase(pinner)
+        self.rewards.erase(pinner)
         self.board_graph.remove(pins)
         self.trending.remove(pins)
         self._forget_content(pins)

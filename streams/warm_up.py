@@ -25,6 +25,7 @@ from operators.linchpin.kernels import common_ids, dots
 from operators.linchpin.models import Forest, Layers
 from operators.linchpin.program import Program
 from operators.slate.candidates import Found, merge
+from operators.slate.diversity import similarity
 from operators.slate.ordering import Ordering, order
 from operators.vision.canonical import Canonical
 from operators.vision.colours import salient_palette
@@ -79,7 +80,12 @@ def warm_up() -> None:
     FeedSchedule().due(ids, ids, ids, 0.0)
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
-    order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
+    for method in ("dpp", "ssd"):
+        how = Ordering(method=method)
+        order(np.ones(2, np.float32), lambda some: similarity(vectors[some]), zeros, zeros, seed=0, ordering=how)
+    state.shown.add(one, np.array([3]), np.array([_TIME]), one, one)
+    state.rewards.update(state.shown.attributed(saves))
+    state.rewards.update(state.shown.attributed(stored))
     _models()
     pictures = Canonical()
     for pin in (1, 2):

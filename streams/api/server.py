@@ -21,6 +21,7 @@ from streams.api import (
     related,
     search,
     security,
+    slates,
     stats,
 )
 from streams.api.connections import IDLE_SECONDS, Listener
@@ -47,7 +48,7 @@ _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.addFilter(_NotOurFault())
 
 CAPABILITIES = (
-    feed, pins, pin_annotations, related, lens, looks, search, stats, events, health, metrics, openapi
+    feed, slates, pins, pin_annotations, related, lens, looks, search, stats, events, health, metrics, openapi
 )  # fmt: skip
 
 
