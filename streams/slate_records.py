@@ -34,6 +34,8 @@ MOST_WAITING, TOGETHER = 200, 20
 #: Seconds between inserts.
 WAIT = 1.0
 DAY_SECONDS = 86_400
+#: So many seconds' worth of records may come at once after a rest.
+BURST_SECONDS = 60
 
 
 class SpecBundle(msgspec.Struct):
@@ -50,7 +52,7 @@ class SlateRecords:
         self._events, self._erased, self._metrics = events, erased, metrics
         self._waiting: deque[tuple[Slate, Record]] = deque()
         self._specs: set[str] = set()
-        self._room, self._filled = 1.0, 0.0
+        self._room, self._filled = 0.0, time.monotonic() - BURST_SECONDS
 
     @property
     def waiting(self) -> int:
@@ -60,8 +62,8 @@ class SlateRecords:
     def wants(self, recording: Recording) -> bool:
         """Whether a record of the next slates may be kept: it is wanted, and there were not too many lately."""
         now = time.monotonic()
-        most = max(1.0, recording.per_second)
-        self._room = min(most, self._room + (now - self._filled) * recording.per_second)
+        most = max(1.0, recording.per_second * BURST_SECONDS)
+        self._room = min(most, self._room + max(0.0, now - self._filled) * recording.per_second)
         self._filled = now
         return recording.share > 0 and self._room >= 1
 

@@ -33,7 +33,7 @@ from streams.pin_safety import showable
 from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
 from streams.slate_recording import Kernels, Known, Placed, record_of
-from streams.slate_signals import ask_of, newness_of, relevances, signals
+from streams.slate_signals import ask_of, known_of, relevances
 from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
 from streams.slate_spec import SlateSpec, spec_of
 from streams.slate_stages import Stages
@@ -86,8 +86,7 @@ async def build_slates(
         await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
         closeness = await _in_turns(partial(_relevances, engine), drafts)
         facts = Facts.joined([draft.facts for draft in drafts])
-        known = signals(engine.state, asks, candidates, facts, closeness)
-        newness = newness_of(engine.state, known, everything, facts.owners, requests[0].now)
+        known, newness = known_of(engine.state, asks, candidates, facts, closeness)
         table = _computed(stages, lambda: spec.features(known))
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, table, choices, stages)

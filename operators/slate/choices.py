@@ -17,10 +17,10 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     #: Share of slates, chosen by their ids; 0 keeps none.
     share: float = 1.0
-    #: Slates a second of one worker, at most.
-    per_second: float = 5.0
+    #: Slates a second of one worker, at most, over a minute: some 70 kB each with 1,000 candidates.
+    per_second: float = 1.0
     #: Days until ClickHouse lets it go.
-    days: float = 3.0
+    days: float = 2.0
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,13 +9,14 @@ The others keep their order and move down. ``docs/slates.md`` has the formulas.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from math import ceil, comb
+from math import ceil, comb, erfc
 
 import msgspec
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
 
 from operators.slate.candidates import Floats
 
@@ -109,15 +110,32 @@ def chances_of_best(newness: Newness, rate: float, choices: Exploration) -> Doub
         return np.ones(size)
     seen = choices.prior + newness.exposure.astype(np.float64)
     mean = np.sqrt((choices.prior * max(rate, 1e-6) + newness.earned.astype(np.float64)) / seen)
-    spread = 0.5 / np.sqrt(seen)
-    grid = np.linspace((mean - _REACH * spread).min(), (mean + _REACH * spread).max(), _POINTS + 1)
-    below = log_ndtr((grid[None, :] - mean[:, None]) / spread[:, None])
-    middle = 0.5 * (below[:, 1:] + below[:, :-1])
-    others = middle.sum(axis=0)[None, :] - middle
-    best = (np.diff(np.exp(below), axis=1) * np.exp(others)).sum(axis=1)
+    best = _best(mean, 0.5 / np.sqrt(seen))
     total = best.sum()
     best = best / total if total > 0 else np.full(size, 1 / size)
     return (1 - choices.even) * best + choices.even / size
+
+
+@njit(cache=True)
+def _best(mean, spread):  # type: ignore[no-untyped-def]
+    """``(n,)``: the integral of each density times the others' distributions, over a grid."""
+    n = len(mean)
+    low, high = (mean - _REACH * spread).min(), (mean + _REACH * spread).max()
+    out, before, now, after = np.zeros(n), np.zeros(n), np.zeros(n), np.ones(n + 1)
+    for point in range(_POINTS + 1):
+        at = low + (high - low) * point / _POINTS
+        for i in range(n):
+            now[i] = 0.5 * erfc((mean[i] - at) / spread[i] * 0.7071067811865476)
+        if point > 0:
+            # Products of all others, from both ends.
+            for i in range(n - 1, -1, -1):
+                after[i] = after[i + 1] * 0.5 * (before[i] + now[i])
+            ahead = 1.0
+            for i in range(n):
+                out[i] += (now[i] - before[i]) * ahead * after[i + 1]
+                ahead *= 0.5 * (before[i] + now[i])
+        before[:] = now
+    return out
 
 
 def slots_of(eligible: Rows, newness: Newness, size: int, rate: float, choices: Exploration) -> Slots | None:
@@ -174,7 +192,7 @@ def explored(base: Rows, eligible: Rows, newness: Newness, *, rate: float, seed:
 def _stays(slots: Slots, place: int, before: int) -> float:
     """The probability that ``place`` is not explored and exactly ``before`` places above it are."""
     count, used = len(slots.groups), slots.used
-    slot = sum(edge <= place for edge in slots.edges) - 1
+    slot = bisect_right(slots.edges, place) - 1
     if slot < 0:
         return float(before == 0)
     if slot >= count:

@@ -132,15 +132,14 @@ async def test_an_erased_pinners_record_is_not_written(store, tmp_path):
 async def test_more_than_per_second_are_not_kept():
     keeper, many = SlateRecords(None, Erased(), Metrics()), Recording(per_second=2)  # type: ignore[arg-type]
     record = SimpleNamespace(header=SimpleNamespace(choices=SimpleNamespace(recording=many)))
-    await asyncio.sleep(1.1)
     kept = 0
-    for slate in range(20):
+    for slate in range(300):
         if keeper.wants(many):
             before = keeper._room  # pyright: ignore[reportPrivateUsage]
             with pytest.raises(TypeError):  # what stands in for a record cannot be copied: it was taken, then
                 keeper.write([SimpleNamespace(slate=slate)], [b""], [record])  # type: ignore[list-item]
             kept += keeper._room < before  # pyright: ignore[reportPrivateUsage]
-    assert kept == 2
+    assert 120 <= kept <= 125, "a minute's worth"
 
 
 async def test_the_command_replays_and_says_what_is_missing(server, store, tmp_path, monkeypatch):
