@@ -127,6 +127,13 @@ class Engagement:
     owner: Ints
     domain: Ints
     is_follower: NDArray[np.uint8]
+    #: The sources that proposed the pin in the pinner's latest slate with it, one bit each in the order of
+    #: ``operators.slate.candidates.SOURCES``; 0, as when it is left out, where no slate is known to have shown it.
+    sources: NDArray[np.uint32] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.sources is None:  # pyright: ignore[reportUnnecessaryComparison]
+            object.__setattr__(self, "sources", np.zeros(len(self.offset), np.uint32))
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -41,15 +41,17 @@ class PinQuality(NamedTuple):
     followers: Floats
     wider: Floats
     exposure: Floats  # examined impressions as of now
+    earned: Floats  # weighted actions, decayed as exposure is; at least 0
 
 
 class PinnerQuality(NamedTuple):
-    """Arrays ``(n,)`` float64: the whole, and the three parts it is made of."""
+    """Arrays ``(n,)`` float64: the whole, the three parts it is made of, and examined impressions of all their pins."""
 
     quality: Floats
     posts: Floats
     received: Floats
     given: Floats
+    exposure: Floats
 
 
 class Leaders(NamedTuple):
@@ -97,6 +99,31 @@ def _qualities(sums, factor, rates):  # type: ignore[no-untyped-def]
             lift = np.log((sums[i, a + 1] * factor + LIFT_PRIOR) / (expected + LIFT_PRIOR))
             out[i] += ACTION_WEIGHTS[a] * lift
     return out
+
+
+@njit(cache=True)
+def _read(dense, sums, factor, rates, off, out):  # type: ignore[no-untyped-def]
+    """For ``(n,)`` dense numbers, -1 where unknown: quality of all, followers and others, exposure, what was earned."""
+    both = np.zeros(5)
+    for i in range(len(dense)):
+        row = dense[i]
+        for a in range(5):
+            both[a] = sums[row, 0, a] + sums[row, 1, a] if row >= 0 else 0.0
+        earned = 0.0
+        for audience in range(3):
+            quality = 0.0
+            # In the order of `_qualities`, so that both give the same bits.
+            exposure = both[0] if audience == 0 else sums[row, 2 - audience, 0] if row >= 0 else 0.0
+            exposure = exposure * factor
+            for a in range(4):
+                acted = both[a + 1] if audience == 0 else sums[row, 2 - audience, a + 1] if row >= 0 else 0.0
+                lift = np.log((acted * factor + LIFT_PRIOR) / (rates[a] * exposure + LIFT_PRIOR))
+                quality += ACTION_WEIGHTS[a] * lift
+                if audience == 0:
+                    earned += ACTION_WEIGHTS[a] * acted * factor
+            out[audience, i] = quality - off[i]
+        out[3, i] = both[0] * factor
+        out[4, i] = max(earned, 0.0)
 
 
 @njit(cache=True)
@@ -179,18 +206,17 @@ class Quality:
         """Actions per examined impression over everything, ``(4,)`` in the order of :data:`ACTIONS`."""
         return self._totals[1:] / self._totals[0] if self._totals[0] > 0 else np.zeros(4)
 
+    @property
+    def rate(self) -> float:
+        """Weighted actions for each examined impression over everything; at least 0."""
+        return max(0.0, float(self.rates @ ACTION_WEIGHTS))
+
     def pins(self, ids: Ints, now: int) -> PinQuality:
         """Quality of pins as of ``now`` (ms), always exact. ``(n,) -> (n,)`` each."""
         dense = self._pins.lookup(ids)
-        sums = np.zeros((len(dense), 2, 5))
-        sums[dense >= 0] = self._sums[dense[dense >= 0]]
-        factor, rates = _factor(now), self.rates
-        both = sums[:, 0] + sums[:, 1]
-        off = penalty(self._safety.scores(ids))
-        wider, followers, every = (
-            _qualities(np.ascontiguousarray(part), factor, rates) - off for part in (sums[:, 0], sums[:, 1], both)
-        )
-        return PinQuality(every, followers, wider, both[:, 0] * factor)
+        out = np.empty((5, len(dense)))
+        _read(dense, self._sums, _factor(now), self.rates, penalty(self._safety.scores(ids)), out)
+        return PinQuality(*out)
 
     def owners(self, ids: Ints, now: int) -> PinnerQuality:
         """Quality of pinners as of ``now`` (ms). ``(n,) -> (n,)`` each."""
@@ -202,7 +228,7 @@ class Quality:
         actors = self._actors.lookup(ids)
         gave = np.log1p(as_of(_rows_of(self._given, actors), now, QUALITY_HALF_LIFE_MS))
         given = gave / (1.0 + gave)
-        return PinnerQuality(POSTS * posts + RECEIVED * received + GIVEN * given, posts, received, given)
+        return PinnerQuality(POSTS * posts + RECEIVED * received + GIVEN * given, posts, received, given, exposure)
 
     def domains(self, ids: Ints, now: int) -> Floats:
         """Quality of domains as of ``now`` (ms): the shrunk mean over their pins. ``(n,) -> (n,)``."""

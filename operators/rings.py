@@ -111,6 +111,11 @@ class Rings:
     def nbytes(self) -> int:
         return self._table.nbytes + self._times.nbytes + self._pins.nbytes + self._kinds.nbytes
 
+    @property
+    def columns(self) -> tuple[Ints, Ints, Ints]:
+        """For compiled code: ``(rows, 4)`` start, capacity, head and count of each row, and all times and pins."""
+        return self._table, self._times, self._pins
+
     def push(self, rows: NDArray[np.int32], times: Ints, pins: Ints, kinds: NDArray[np.uint8]) -> None:
         """Insert entries; all ``(n,)``."""
         if not len(rows):

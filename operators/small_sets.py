@@ -59,30 +59,49 @@ def _best(ids, scores, unique, best):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _in_turns(ids, scores, starts, columns, limit, out_ids, out_scores):  # type: ignore[no-untyped-def]
+def _in_turns(ids, scores, starts, columns, limit, shares, out_ids, out_scores):  # type: ignore[no-untyped-def]
     table = _empty(min(limit, len(ids)))
     mask = len(table) - 1
-    size, turn, more = 0, 0, True
-    while more:
-        more = False
+    size = 0
+    at, credit = starts[:-1].copy(), np.zeros(len(columns), np.int64)
+    left, whole = 0, 0
+    for group in range(len(columns)):
+        if at[group] < starts[group + 1]:
+            left += 1
+            whole += shares[group]
+    while left > 0 and size < limit:
+        # Smooth weighted round robin: everybody earns their share, and whoever has most pays for a turn.
+        best = -1
         for group in range(len(columns)):
-            i = starts[group] + turn
-            if i >= starts[group + 1]:
-                continue
-            more = True
+            if at[group] < starts[group + 1]:
+                credit[group] += shares[group]
+                if best < 0 or credit[group] > credit[best]:
+                    best = group
+        credit[best] -= whole
+        i = at[best]
+        at[best] += 1
+        if at[best] == starts[best + 1]:
+            left -= 1
+            whole -= shares[best]
+        slot = first_slot(ids[i], mask)
+        while table[slot] >= 0 and out_ids[table[slot]] != ids[i]:
+            slot = (slot + 1) & mask
+        row = table[slot]
+        if row < 0:
+            row = table[slot] = size
+            out_ids[row] = ids[i]
+            size += 1
+        if np.isnan(out_scores[row, columns[best]]):
+            out_scores[row, columns[best]] = scores[i]
+    # No room for further ids, but those that are there may have further scores.
+    for group in range(len(columns)):
+        for i in range(at[group], starts[group + 1]):
             slot = first_slot(ids[i], mask)
             while table[slot] >= 0 and out_ids[table[slot]] != ids[i]:
                 slot = (slot + 1) & mask
             row = table[slot]
-            if row < 0:
-                if size == limit:
-                    continue
-                row = table[slot] = size
-                out_ids[row] = ids[i]
-                size += 1
-            if np.isnan(out_scores[row, columns[group]]):
+            if row >= 0 and np.isnan(out_scores[row, columns[group]]):
                 out_scores[row, columns[group]] = scores[i]
-        turn += 1
     return size
 
 
@@ -102,21 +121,24 @@ def best_scores(ids: Ints, scores: Floats) -> tuple[Ints, Floats]:
 
 
 def taken_in_turns(
-    ids: Ints, scores: Floats, starts: Ints, columns: Ints, width: int, limit: int
+    ids: Ints, scores: Floats, starts: Ints, columns: Ints, width: int, limit: int, shares: Ints | None = None
 ) -> tuple[Ints, Floats]:
-    """Up to ``limit`` ids, each group's first, then each one's second, and so on; each id once.
+    """Up to ``limit`` ids in turns of the groups, each group in its own order; each id once.
 
     Args:
         ids, scores: ``(n,)``, group after group; group ``g`` begins at ``starts[g]`` and ends at ``starts[g + 1]``.
         columns: ``(groups,)`` where a group's scores go.
         width: how many columns there are.
+        shares: ``(groups,)`` turns of each group, at least 1; without, each group's first, then each one's second, …
 
     Returns:
         ``(m,)`` ids and ``(m, width)`` scores, NaN where a group does not have the id; the first counts.
     """
     most = min(limit, len(ids))
     out_ids, out_scores = np.empty(most, np.int64), np.full((most, width), np.nan, np.float32)
+    turns = np.ones(len(columns), np.int64) if shares is None else np.asarray(shares, np.int64)
     size = _in_turns(
-        np.ascontiguousarray(ids), np.ascontiguousarray(scores, np.float32), starts, columns, most, out_ids, out_scores
-    )
+        np.ascontiguousarray(ids), np.ascontiguousarray(scores, np.float32), starts, columns, most, turns,
+        out_ids, out_scores,
+    )  # fmt: skip
     return out_ids[:size], out_scores[:size]

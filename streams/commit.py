@@ -50,6 +50,7 @@ async def commit_engagement(engine: Engine, records: Records) -> asyncio.Future[
         fresh = engine.state.duplicates.admit(decoded.good.event_id)
         gone = engine.erased.mask(decoded.good.pinner)
         engagement = engine.state.catalogue.enrich(select(decoded.good, fresh & ~gone), engine.state.follows)
+        engagement = engine.state.shown.attributed(engagement)
 
     # 1. Memory, and slates for whoever acted.
     with metrics.batch_step(topic, "fold"):

@@ -28,6 +28,8 @@ _STATEMENTS = (
     "ALTER TABLE engagement_by_pinner DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE engagement_by_owner DELETE WHERE owner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE crops DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE rewards_by_source DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
+    "ALTER TABLE slate_records DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE slates DELETE WHERE pinner = {pinner} SETTINGS mutations_sync = 1",
     "ALTER TABLE follows DELETE WHERE follower = {pinner} OR followed = {pinner} SETTINGS mutations_sync = 1",
 )

@@ -98,6 +98,18 @@ class Metrics:
         self._observed = counter(
             "pinstream_actions_observed", "Actions on pins of the same slates, each once.", ["action"]
         )
+        self._places = counter(
+            "pinstream_slate_places", "Places of slates by the source that proposed the pin.", ["source"]
+        )
+        self._shares = counter(
+            "pinstream_slate_shares", "Shares of the candidates that sources were given, of all slates.", ["source"]
+        )
+        self._explored = counter("pinstream_slate_places_explored", "Places given to pins that too few have seen.")
+        self._all_places = counter("pinstream_slate_places_filled", "Places of slates.")
+        self._records = counter(
+            "pinstream_slate_records", "Slates whose making was recorded, or could not be.", ["outcome"]
+        )
+        self._record_bytes = counter("pinstream_slate_record_bytes", "Bytes of what slates were made from.")
         self._spec_refused = gauge(
             "pinstream_spec_refused", "1 while the spec that is there cannot be used and the one before goes on."
         )
@@ -213,6 +225,25 @@ class Metrics:
         self._stage_items.labels(stage, "in").inc(entered)
         self._stage_items.labels(stage, "out").inc(left)
         self._stage_seconds.labels(stage).observe(seconds)
+
+    def places(self, slate: Slate) -> None:
+        """Who proposed the pins of a slate, how the candidates were shared, and what was explored."""
+        for source, share in slate.shares.items():
+            self._shares.labels(source).inc(share)
+        for item in slate.items:
+            for source in item.sources:
+                self._places.labels(source).inc()
+        self._all_places.inc(len(slate.items))
+        self._explored.inc(sum(item.explored for item in slate.items))
+
+    def recorded(self, slates: int, size: int) -> None:
+        """Slates whose records are in ClickHouse, and their bytes."""
+        self._records.labels("written").inc(slates)
+        self._record_bytes.inc(size)
+
+    def unrecorded(self, slates: int) -> None:
+        """Slates whose records found no place while ClickHouse did not take them."""
+        self._records.labels("dropped").inc(slates)
 
     def spec(self, version: str, *, refused: bool) -> None:
         """A spec was read: whether it serves, and the version that does."""

@@ -18,7 +18,7 @@ from operators.pin2vec.pin2vec import LAG_MS
 from operators.quality import ACTIONS
 from operators.recent_actions import SAVED, SEEN
 from operators.trending import HALF_LIFE_MS, HOUR_MS, WEIGHTS
-from streams import pin_pictures, pin_safety, pin_words, related_memory
+from streams import pin_pictures, pin_safety, pin_words, related_memory, slate_memory
 from streams.latest_event import FIELDS, unpack
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
@@ -54,6 +54,7 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     await _for_related(state, events, latest)
     await _next_actions(state, events, latest)
     await chosen_since(state, events)
+    await slate_memory.load(state, events)
     newest = await events.query(
         f"SELECT event_id FROM engagement WHERE {latest} ORDER BY logged DESC, offset DESC LIMIT {{n:UInt64}}",
         {"n": state.duplicates.horizon},

@@ -70,6 +70,10 @@ async def recount(store: EventStore) -> list[Comparison]:
     results.append(await _compare(store, "signals_by_pinner", ("pinner",), given, where=gave, exact=False))
     counts = {name: f"countIf(kind = {kind})" for kind, name in enumerate(COUNTS[:4], 1)}
     results.append(await _compare(store, "related_actions", ("slate", "pin", _PLACE), counts, where=_RELATED))
+    by_source = ("pinner", "toUInt8(arrayJoin(bitPositionsToArray(sources))) AS source")
+    counts = {name: f"countIf(kind = {kind})" for kind, name in enumerate(COUNTS, 1)}
+    known = "sources != 0 AND pinner != 0"
+    results.append(await _compare(store, "rewards_by_source", by_source, counts, where=known))
     saves = "(SELECT board, pin, pinner, 1 AS saves FROM saves)"
     results.append(await _compare(store, saves, ("board", "pin", "pinner"), {"saves": "count()"}, where="kind = 4"))
     return results

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 from operators.catalogue import Facts
+from operators.slate.blend import drawn_shares
 from operators.slate.candidates import PERSONAL, Candidates, Found, merge
 from operators.slate.choices import Choices
-from operators.slate.filters import Question, apply
-from operators.small_sets import contains
+from operators.slate.filters import Question, kept
 from streams.slate_sources import Ask
 from streams.state import HotState
 
@@ -26,6 +26,15 @@ class SlateRequest(NamedTuple):
     trigger_event: int
     trigger_logged: int
     now: int
+
+
+class Blend(NamedTuple):
+    """How many pins each source found, its share of the candidates, and what the share was drawn from."""
+
+    found: dict[str, int]
+    shares: dict[str, int]
+    own: Ints
+    everybody: Ints
 
 
 @dataclass
@@ -40,6 +49,11 @@ class Draft:
     repeats: NDArray[np.bool_]
     dropped: dict[str, Ints]
     popular: bool
+    blend: Blend
+    #: All that the filters saw, and the facts of it.
+    merged: Candidates
+    question: Question
+    merged_facts: Facts
 
 
 def drafts_of(
@@ -55,13 +69,27 @@ def drafts_of(
 
     A slate that would be short is filled with popular pins, then with repeats.
     """
-    merged = [merge({name: each[row] for name, each in found.items()}, choices.candidates) for row in range(len(asks))]
+    blends = [_blend(state, ask, {name: each[row] for name, each in found.items()}) for row, ask in enumerate(asks)]
+    merged = [
+        merge({name: each[row] for name, each in found.items()}, choices.candidates, blend.shares)
+        for row, blend in enumerate(blends)
+    ]
     facts = state.catalogue.facts(np.concatenate([each.pins for each in merged]))
     parts, drafts = parts_of(merged), list[Draft]()
     for row, (request, ask) in enumerate(zip(requests, asks, strict=True)):
         popular = not any(len(found[name][row]) for name in PERSONAL if name in found)
-        drafts.append(_draft(state, choices, request, ask, merged[row], facts.take(parts[row]), popular, unsafe_above))
+        drafts.append(
+            _draft(
+                state, choices, request, ask, merged[row], facts.take(parts[row]), popular, unsafe_above, blends[row]
+            )
+        )
     return drafts
+
+
+def _blend(state: HotState, ask: Ask, found: Mapping[str, Found]) -> Blend:
+    own, everybody = state.rewards.of(ask.pinner), state.rewards.everybody.copy()
+    shares = drawn_shares(own, everybody, ask.choices.blending, ask.seed)
+    return Blend({name: len(each) for name, each in found.items()}, shares, own, everybody)
 
 
 def parts_of(candidates: Sequence[Candidates]) -> list[slice]:
@@ -79,10 +107,12 @@ def _draft(
     facts: Facts,
     popular: bool,
     unsafe_above: float,
+    blend: Blend,
 ) -> Draft:
-    keep, dropped = apply(_question(state, request.pinner, candidates.pins, facts, unsafe_above))
     size = choices.ordering.size
-    if np.count_nonzero(keep) < size:
+    question = _question(state, request.pinner, candidates.pins, facts, unsafe_above)
+    left = kept(question, size)
+    if np.count_nonzero(left.keep & ~left.repeats) < size:
         more = state.quality.leaders(choices.candidates, ask.now).pins
         added = np.setdiff1d(np.concatenate([more, state.catalogue.newest(choices.candidates)]), candidates.pins)
         if len(added):
@@ -92,12 +122,21 @@ def _draft(
                 np.concatenate([candidates.pins, added]), np.concatenate([candidates.scores, unscored])
             )
             facts = state.catalogue.facts(candidates.pins)
-            keep, dropped = apply(_question(state, request.pinner, candidates.pins, facts, unsafe_above))
-    repeats = np.zeros(len(candidates), np.bool_)
-    if np.count_nonzero(keep) < size and "seen" in dropped:
-        repeats = contains(candidates.pins, dropped["seen"])
-        keep |= repeats
-    return Draft(request, ask, candidates.take(keep), facts.take(keep), repeats[keep], dropped, popular)
+            question = _question(state, request.pinner, candidates.pins, facts, unsafe_above)
+            left = kept(question, size)
+    return Draft(
+        request=request,
+        ask=ask,
+        candidates=candidates.take(left.keep),
+        facts=facts.take(left.keep),
+        repeats=left.repeats[left.keep],
+        dropped=left.dropped,
+        popular=popular,
+        blend=blend,
+        merged=candidates,
+        question=question,
+        merged_facts=facts,
+    )
 
 
 def _question(state: HotState, pinner: int, pins: Ints, facts: Facts, unsafe_above: float) -> Question:

@@ -12,6 +12,7 @@ from operators.catalogue import Facts
 from operators.relevance import SAVES, taste
 from operators.slate.candidates import Candidates, Floats
 from operators.slate.choices import Choices
+from operators.slate.exploration import Newness
 from operators.slate.features import Signals
 from streams.slate_sources import Ask
 from streams.state import HotState
@@ -42,7 +43,18 @@ def signals(
     facts: Facts,
     closeness: Sequence[tuple[Floats, Floats]],
 ) -> Signals:
-    """Columns for the candidates of several pinners at one moment, slate after slate.
+    """The first of :func:`known_of`, for whoever does not explore."""
+    return known_of(state, asks, candidates, facts, closeness)[0]
+
+
+def known_of(
+    state: HotState,
+    asks: Sequence[Ask],
+    candidates: Sequence[Candidates],
+    facts: Facts,
+    closeness: Sequence[tuple[Floats, Floats]],
+) -> tuple[Signals, Newness]:
+    """What is known of the candidates of several pinners at one moment, and how much was seen of each.
 
     ``facts`` are those of all candidates, ``(n,)``; ``closeness`` is that of :func:`relevances` for each slate.
 
@@ -54,15 +66,15 @@ def signals(
     now, counts = asks[0].now, [len(each) for each in candidates]
     pins = np.concatenate([each.pins for each in candidates])
     n, pinners = len(pins), np.repeat(np.array([ask.pinner for ask in asks]), counts)
-    quality = state.quality.pins(pins, now)
-    shown = quality.exposure > 0
     owners, domains, created = facts.owners, facts.domains, facts.created
-    return Signals(
+    quality, posted = state.quality.pins(pins, now), state.quality.owners(owners, now)
+    shown, exposure = quality.exposure > 0, quality.exposure.astype(np.float32)
+    known = Signals(
         quality=_where(shown, quality.all),
         quality_followers=_where(shown, quality.followers),
         quality_wider=_where(shown, quality.wider),
-        exposure=quality.exposure.astype(np.float32),
-        owner_quality=_where(owners != 0, state.quality.owners(owners, now).quality),
+        exposure=exposure,
+        owner_quality=_where(owners != 0, posted.quality),
         domain_quality=_where(domains != 0, state.quality.domains(domains, now)),
         relevance=np.concatenate([relevance for relevance, _ in closeness]),
         nearest=np.concatenate([nearest for _, nearest in closeness]),
@@ -72,6 +84,7 @@ def signals(
         now=np.full(n, now, np.int64),
         scores=np.concatenate([each.scores for each in candidates]),
     )
+    return known, Newness(exposure, _where(owners != 0, posted.exposure), quality.earned.astype(np.float32))
 
 
 def relevances(ask: Ask, cache: VectorCache, pins: Ints) -> tuple[Floats, Floats]:

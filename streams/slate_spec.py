@@ -7,8 +7,8 @@ It is read again whenever it changes, and the next slates are made with it. One 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
@@ -51,6 +51,9 @@ class SlateSpec:
     """A spec that slates can be made with."""
 
     graph: Graph
+    #: What it was read from: its text, and the files that it names.
+    text: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
     @property
     def version(self) -> str:
@@ -100,6 +103,9 @@ class _Read:
 
 
 _read: dict[Path, _Read] = {}
+#: The latest specs that served, by version.
+_served: dict[str, SlateSpec] = {}
+_MOST_SERVED = 32
 
 
 def spec_of(settings: Settings, metrics: Metrics | None = None) -> SlateSpec:
@@ -113,6 +119,9 @@ def spec_of(settings: Settings, metrics: Metrics | None = None) -> SlateSpec:
     try:
         spec = load(settings.spec, files, settings.transforms, ranker_names(settings.model_repository))
         now = _Read({}, spec)
+        _served[spec.version] = spec
+        while len(_served) > _MOST_SERVED:
+            del _served[next(iter(_served))]
         log.info("%s serves in version %s", settings.spec, spec.version)
     except (OSError, ValueError, ImportError) as wrong:
         refused = str(wrong)
@@ -124,6 +133,24 @@ def spec_of(settings: Settings, metrics: Metrics | None = None) -> SlateSpec:
     if metrics is not None:
         metrics.spec(now.spec.version, refused=bool(now.refused))
     return now.spec
+
+
+def spec_called(version: str) -> SlateSpec | None:
+    """A spec that has served in this process lately, or the shipped one, by its version."""
+    return _served.get(version) or (shipped() if shipped().version == version else None)
+
+
+def spec_from(text: str, files: Mapping[str, bytes], transforms: str = "") -> SlateSpec:
+    """A spec from what it was read from. Raises SpecError, and ImportError for a module that is not there."""
+    import_transforms(transforms)
+
+    def read_file(name: str) -> bytes:
+        try:
+            return files[name]
+        except KeyError:
+            raise ValueError(f"{name} was not kept") from None
+
+    return SlateSpec(graph_of(text, read_file), text, files)
 
 
 def refused(settings: Settings) -> str:
@@ -148,21 +175,27 @@ def load(
         ImportError: a module is not there.
         SpecError: every fault.
     """
-    graph = read_graph(path, files, transforms)
+    contents: dict[str, bytes] = {}
+    graph = read_graph(path, files, transforms, contents)
     for name, kind in ((FEATURES, Kind.VECTOR), (UTILITY, Kind.FLOAT)):
         if name not in graph.outputs or graph.shapes[name].kind is not kind:
             raise SpecError([Fault(At(1, 1), f"slates need an output {name}, a {kind}")])
     check_inputs(graph.pruned([FEATURES]), INPUTS)
     check_inputs(graph.pruned([UTILITY]), INPUTS | EXPECTED)
     _try(graph)
-    spec = SlateSpec(graph)
+    spec = SlateSpec(graph, path.read_text(), contents)
     if ranker is not None and spec.names != tuple(ranker):
         raise SpecError([Fault(_at(graph, FEATURES), _unlike(spec.names, tuple(ranker)))])
     return spec
 
 
-def read_graph(path: Path, files: set[Path] | None = None, transforms: str = "") -> Graph:
-    """The graph of any spec in a file. Raises OSError, ImportError or SpecError, as :func:`load` does."""
+def read_graph(
+    path: Path, files: set[Path] | None = None, transforms: str = "", contents: dict[str, bytes] | None = None
+) -> Graph:
+    """The graph of any spec in a file. Raises OSError, ImportError or SpecError, as :func:`load` does.
+
+    What the files that it names hold is added to ``contents``.
+    """
     import_transforms(transforms)
     folder = path.resolve().parent
 
@@ -173,9 +206,12 @@ def read_graph(path: Path, files: set[Path] | None = None, transforms: str = "")
         if files is not None:
             files.add(file)
         try:
-            return file.read_bytes()
+            data = file.read_bytes()
         except OSError as gone:
             raise ValueError(f"{name}: {gone.strerror}") from gone
+        if contents is not None:
+            contents[name] = data
+        return data
 
     try:
         text = path.read_bytes().decode()

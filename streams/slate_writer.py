@@ -20,6 +20,7 @@ from operators.slate.slate import Slate
 from streams.erasure import Erased
 from streams.metrics import Metrics
 from streams.persist import persist
+from streams.slate_records import SlateRecords
 from streams.stores.protocols import EventStore
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class SlateWriter:
     ) -> None:
         self._events, self._erased, self._metrics, self._refill, self._most = events, erased, metrics, refill, most
         self._waiting: deque[Slate] = deque()
+        #: What slates were made from, written beside them.
+        self.records = SlateRecords(events, erased, metrics)
         #: When the first and the last slate were emitted that found no place; None where all did.
         self._missed: tuple[int, int] | None = None
 
@@ -67,6 +70,9 @@ class SlateWriter:
 
     async def run(self, should_stop: Callable[[], bool]) -> None:
         """Write what waits, for ever outlasting a ClickHouse that is gone, until told to stop."""
+        await asyncio.gather(self._run(should_stop), self.records.run(should_stop))
+
+    async def _run(self, should_stop: Callable[[], bool]) -> None:
         while not should_stop():
             await asyncio.sleep(WAIT)
             while self._waiting:

@@ -14,24 +14,27 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from operators.catalogue import Facts
 from operators.linchpin.errors import RunError
 from operators.relevance import SAVES
+from operators.slate.arrange import arranged
 from operators.slate.candidates import Floats, Found
 from operators.slate.choices import Choices
+from operators.slate.exploration import Newness, Places
 from operators.slate.features import Signals
-from operators.slate.ordering import order
+from operators.slate.making import Made, items_of, seed_of, slate_of
+from operators.slate.record import Record
 from operators.slate.rows import rows
-from operators.slate.slate import Item, Probabilities, Slate, encode, slate_id, with_features
+from operators.slate.slate import Slate, encode, with_features
 from operators.slate.utility import unranked
 from streams.engine import Engine, as_it_serves
 from streams.interest_cache import latest
 from streams.pin_safety import showable
 from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
-from streams.slate_signals import ask_of, relevances, signals
+from streams.slate_recording import Kernels, Known, Placed, record_of
+from streams.slate_signals import ask_of, known_of, relevances
 from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
 from streams.slate_spec import SlateSpec, spec_of
 from streams.slate_stages import Stages
@@ -45,11 +48,17 @@ VERSIONS_SECONDS = 1.0
 
 
 async def build_slates(
-    engine: Engine, requests: Sequence[SlateRequest], choices: Choices | None = None, *, busy: bool = False
+    engine: Engine,
+    requests: Sequence[SlateRequest],
+    choices: Choices | None = None,
+    *,
+    busy: bool = False,
+    records: list[Record] | None = None,
 ) -> list[Slate]:
     """One slate for each request, in order: one search of Milvus and one call of the ranker for all of them.
 
     ``choices`` default to ``slates.toml`` in the home folder; when ``busy``, slates are made from fewer candidates.
+    To ``records`` is added what each slate was made from.
     Never raises for a part that is gone; ValueError when the requests are of different moments.
     """
     if not requests:
@@ -78,7 +87,7 @@ async def build_slates(
         await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
         closeness = await _in_turns(partial(_relevances, engine), drafts)
         facts = Facts.joined([draft.facts for draft in drafts])
-        known = signals(engine.state, asks, candidates, facts, closeness)
+        known, newness = known_of(engine.state, asks, candidates, facts, closeness)
         table = _computed(stages, lambda: spec.features(known))
     with stages.stage("ranker", filters.went_out):
         probabilities, models = await _ranked(engine, table, choices, stages)
@@ -90,15 +99,23 @@ async def build_slates(
         parts = parts_of(candidates)
         scores = [unranked(known.quality[part], known.scores[part]) if worth is None else worth[part] for part in parts]
     with stages.stage("ordering", filters.went_out) as ordering:
-        placed = await _in_turns(partial(_placed, engine, choices), drafts, scores)
-        ordering.went_out = [len(rows) for rows in placed]
+        rate = engine.state.quality.rate
+        placed = await _in_turns(
+            partial(_placed, engine, choices, rate), drafts, scores, [newness.take(part) for part in parts]
+        )
+        ordering.went_out = [len(each.places.rows) for each in placed]
     emitted = int(time.time() * 1000)
     slates: list[Slate] = []
     for number, (draft, part) in enumerate(zip(drafts, parts, strict=True)):
         expected = None if probabilities is None else probabilities[part]
-        items = _items(draft, placed[number], scores[number], expected)
-        slate = _slate(draft, placed[number], items, models, stages, number, emitted, choices)
-        slates.append(slate if table is None or expected is None else with_features(slate, table[part][placed[number]]))
+        made = Made(draft.request.trigger_logged, emitted, stages.of(number))
+        slate = _slate(draft, placed[number].places, scores[number], expected, models, stages.degraded, made, choices)
+        if table is not None and expected is not None:
+            slate = with_features(slate, table[part][placed[number].places.rows])
+        slates.append(slate)
+        if records is not None:
+            seen = Known(known.take(part), newness.take(part), expected, rate)
+            records.append(record_of(draft, seen, placed[number], slate, spec.version, choices))
     return slates
 
 
@@ -109,7 +126,10 @@ async def _asks(engine: Engine, requests: Sequence[SlateRequest], choices: Choic
     loading = engine.vector_cache.load(np.concatenate([*saved, *acted]))
     await stages.within("vectors", choices.vectors_seconds, loading, engine.vectors.circuit)
     state, cache = engine.state, engine.vector_cache
-    return [ask_of(state, cache, each.pinner, each.now, choices, _seed(each)) for each in requests]
+    return [
+        ask_of(state, cache, each.pinner, each.now, choices, seed_of(each.pinner, each.trigger_event))
+        for each in requests
+    ]
 
 
 async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: Stages) -> dict[str, list[Found]]:
@@ -175,20 +195,24 @@ async def _ranked(
     return ranked.probabilities, {**encoder, "ranker": ranked.version}
 
 
-def _placed(engine: Engine, choices: Choices, draft: Draft, scores: Floats) -> NDArray[np.intp]:
+def _placed(engine: Engine, choices: Choices, rate: float, draft: Draft, scores: Floats, newness: Newness) -> Placed:
     # A pin that was deleted, or judged, while the ranker was asked must not go out.
-    rows = np.flatnonzero(showable(engine, draft.candidates.pins))
+    shown = showable(engine, draft.candidates.pins)
+    rows = np.flatnonzero(shown)
     pins = draft.candidates.pins[rows]
-    chosen = order(
+    kernels = Kernels(lambda pool: engine.vector_cache.held(pins[pool])[0])
+    places = arranged(
         scores[rows],
-        lambda some: engine.vector_cache.held(pins[some])[0],
+        kernels,
         draft.facts.owners[rows],
         draft.facts.domains[rows],
-        seed=_seed(draft.request),
-        ordering=choices.ordering,
-        last=draft.repeats[rows],
+        draft.repeats[rows],
+        newness.take(rows),
+        rate=rate,
+        seed=draft.ask.seed,
+        choices=choices,
     )
-    return rows[chosen]
+    return Placed(places.of(rows), shown, kernels.near(places.base))
 
 
 async def _in_turns(work: Callable[..., T], *columns: Sequence[Any]) -> list[T]:
@@ -200,45 +224,27 @@ async def _in_turns(work: Callable[..., T], *columns: Sequence[Any]) -> list[T]:
     return out
 
 
-def _items(draft: Draft, rows: NDArray[np.intp], scores: Floats, probabilities: Floats | None) -> list[Item]:
-    pins, utilities = draft.candidates.pins[rows].tolist(), scores[rows].tolist()
-    expected = (
-        [None] * len(rows) if probabilities is None else [Probabilities(*p) for p in probabilities[rows].tolist()]
-    )
-    sources = [draft.candidates.sources_of(row) for row in rows.tolist()]
-    return list(map(Item, pins, utilities, sources, expected))
-
-
 def _slate(
     draft: Draft,
-    rows: NDArray[np.intp],
-    items: list[Item],
+    places: Places,
+    scores: Floats,
+    probabilities: Floats | None,
     models: dict[str, str],
-    stages: Stages,
-    number: int,
-    emitted: int,
+    degraded: Sequence[str],
+    made: Made,
     choices: Choices,
 ) -> Slate:
-    request = draft.request
-    used = {"popular": draft.popular, "repeats": bool(draft.repeats[rows].any())}
-    return Slate(
-        slate=slate_id(request.pinner, request.trigger_event),
-        pinner=request.pinner,
-        trigger_event=request.trigger_event,
-        now=request.now,
-        trigger_logged=request.trigger_logged,
-        emitted=emitted,
-        freshness_ms=emitted - request.trigger_logged,
-        items=items,
+    return slate_of(
+        made,
+        pinner=draft.request.pinner,
+        trigger_event=draft.request.trigger_event,
+        now=draft.request.now,
+        items=items_of(draft.candidates, places, scores, probabilities),
+        repeats=draft.repeats[places.rows],
+        popular=draft.popular,
         models=models,
-        degraded=list(stages.degraded),
-        fallback=[name for name, leant_on in used.items() if leant_on],
-        seed=_seed(request),
-        stages=stages.of(number),
-        dropped={name: len(pins) for name, pins in draft.dropped.items()},
-        dropped_pins={name: pins[: choices.explained].tolist() for name, pins in draft.dropped.items()},
+        degraded=list(degraded),
+        shares=draft.blend.shares,
+        dropped=draft.dropped,
+        explained=choices.explained,
     )
-
-
-def _seed(request: SlateRequest) -> int:
-    return slate_id(request.pinner, request.trigger_event) & 0xFFFFFFFF

@@ -26,6 +26,8 @@ from operators.recent_actions import RecentActions
 from operators.related.memboost import Memboost
 from operators.safety import Safety
 from operators.sequence.next_actions import NextActions
+from operators.slate.rewards import Rewards
+from operators.slate.shown import Shown
 from operators.trending import Trending
 from operators.vision.canonical import Canonical
 from streams import related_memory
@@ -57,6 +59,8 @@ class HotState:
         self.memboost = Memboost()
         self.next_actions = NextActions()
         self.chosen = Chosen()
+        self.shown = Shown()
+        self.rewards = Rewards()
         self.duplicates = RecentIds()
         self.now = 0
 
@@ -67,6 +71,7 @@ class HotState:
         self.now = max(self.now, int(engagement.time.max()))
         self.quality.update(engagement)
         self.recent.update(engagement)
+        self.rewards.update(engagement)
         deleted = self.catalogue.is_deleted(engagement.pin)
         saved = (engagement.kind == Kind.SAVE) & ~deleted
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
@@ -128,6 +133,8 @@ class HotState:
         self.pin2vec.erase(pinner)
         self.next_actions.erase(pinner)
         self.chosen.erase(pinner)
+        self.shown.erase(pinner)
+        self.rewards.erase(pinner)
         self.board_graph.remove(pins)
         self.trending.remove(pins)
         self._forget_content(pins)

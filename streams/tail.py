@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
-from streams import pin_pictures, pin_safety, pin_words
+from streams import pin_pictures, pin_safety, pin_words, slate_memory
 from streams.engine import Engine
 from streams.rebuild import chosen_since
 from streams.stores.clickhouse_sql import quoted
@@ -155,6 +155,7 @@ class Tail:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._since = engine.folded.clock - OVERLAP_MS
+        self._slates_since = engine.folded.clock - OVERLAP_MS
         self._looks = 0
         #: How often partitions came, and how often they had when the last look at everything began.
         self._came = self._looked_after = 0
@@ -194,6 +195,8 @@ class Tail:
         Raises StoreUnavailable.
         """
         others = set(others)
+        # Slates first: what is done with them is put down to their sources.
+        self._slates_since = await slate_memory.follow(self._engine.state, self._engine.events, self._slates_since)
         await catch_up_all(self._engine, sorted(each for each in others if each[0] in ENGAGEMENT_TOPICS))
         self._looks += 1
         if self._looks % 2 and any(topic in ("pins", "pinners") for topic, _ in others):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import repeat
 from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.cosines import cosines
+from operators.id_index import IdIndex, grown
 from streams.interest_cache import InterestCache
 from streams.neighbour_cache import NeighbourCache
 from streams.stores.protocols import VectorStore
@@ -20,8 +21,6 @@ Vectors = NDArray[np.float32]
 _ABSENT_SECONDS = 5.0
 #: A full cache makes room for this share at a time, so that finding the oldest is cheap.
 _EVICTED_SHARE = 8
-#: Vectors that are multiplied at a time: 66 kB at 256 dimensions.
-_BLOCK = 64
 
 
 class VectorCache:
@@ -34,7 +33,9 @@ class VectorCache:
         self.store, self.capacity, self._collection = store, capacity, collection
         self.neighbours = NeighbourCache(store, collection=collection)
         self.interests = InterestCache()
-        self._row: dict[int, int] = {}
+        #: Pins ever held, and the row of each, -1 for one that is not held now.
+        self._pins, self._row = IdIndex(), np.empty(0, np.int64)
+        self._held = 0
         self._free: list[int] = []
         self._vectors: Vectors = np.empty((0, 0), np.float32)
         self._used: Ints = np.empty(0, np.int64)  # 0 where the row is free
@@ -43,7 +44,7 @@ class VectorCache:
         self._asked: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._row)
+        return self._held
 
     @property
     def dimension(self) -> int:
@@ -58,18 +59,24 @@ class VectorCache:
                 self._vectors = np.empty((0, len(vector)), np.float32)
             if len(vector) != self.dimension:
                 raise ValueError(f"vector of pin {pin} has {len(vector)} dimensions, the cache has {self.dimension}")
-            row = self._row.get(pin)
-            if row is None:
-                row = self._row[pin] = self._take_row()
+            number = self._number(pin)
+            row = int(self._row[number])
+            if row < 0:
+                # Making room may forget other pins, and number them anew.
+                row = self._take_row()
+                number = self._number(pin)
+                self._row[number] = row
+                self._held += 1
             self._vectors[row] = vector
             self._used[row] = self._tick
             self._absent.pop(pin, None)
 
     def drop(self, pins: Ints) -> None:
         """Forget pins, e.g. deleted ones."""
-        for pin in pins.tolist():
-            row = self._row.pop(pin, None)
-            if row is not None:
+        for number in self._pins.lookup(pins).tolist():
+            if number >= 0 and (row := int(self._row[number])) >= 0:
+                self._row[number] = -1
+                self._held -= 1
                 self._used[row] = 0
                 self._free.append(row)
 
@@ -84,30 +91,16 @@ class VectorCache:
         return out, found
 
     def cosines(self, pins: Ints, others: Vectors) -> Vectors:
-        """``(n, m)``: inner products of pins with ``others`` ``(m, d)``; a row of NaN for a pin not in memory.
-
-        The vectors of a slate's candidates are megabytes: they pass through a small block that stays in the
-        processor's cache, instead of being copied together.
-        """
-        rows = self._rows(pins)
-        out = np.full((len(pins), len(others)), np.nan, np.float32)
-        if not len(self._vectors) or not len(others):
-            return out
-        block = np.empty((_BLOCK, self.dimension), np.float32)
-        found = np.flatnonzero(rows >= 0)
-        for start in range(0, len(found), _BLOCK):
-            at = found[start : start + _BLOCK]
-            part = np.take(self._vectors, rows[at], axis=0, out=block[: len(at)], mode="clip")
-            out[at] = part @ others.T
-        return out
+        """``(n, m)``: inner products of pins with ``others`` ``(m, d)``; a row of NaN for a pin not in memory."""
+        return cosines(self._vectors, self._rows(pins), others)
 
     async def load(self, pins: Ints) -> None:
         """Fetch those of ``pins`` that are not in memory or under way. Raises StoreUnavailable when Milvus is gone."""
         now = monotonic()
         wanted = [
             pin
-            for pin in dict.fromkeys(pins.tolist())
-            if pin not in self._row and pin not in self._asked and self._absent.get(pin, 0) <= now
+            for pin in dict.fromkeys(pins[self._found(pins) < 0].tolist())
+            if pin not in self._asked and self._absent.get(pin, 0) <= now
         ]
         if not wanted:
             return
@@ -117,7 +110,8 @@ class VectorCache:
         finally:
             self._asked.difference_update(wanted)
         # What vision put meanwhile is newer than what was asked for before.
-        self.put({pin: vector for pin, vector in fetched.items() if pin not in self._row})
+        new = self._found(np.fromiter(fetched, np.int64, len(fetched))) < 0
+        self.put({pin: vector for (pin, vector), absent in zip(fetched.items(), new.tolist(), strict=True) if absent})
         if len(self._absent) > self.capacity:
             self._absent.clear()
         self._absent.update((pin, now + _ABSENT_SECONDS) for pin in wanted if pin not in fetched)
@@ -125,9 +119,20 @@ class VectorCache:
     def _rows(self, pins: Ints) -> Ints:
         """Where the vectors of pins lie, -1 where they do not; they are the most lately used now."""
         self._tick += 1
-        rows = np.fromiter(map(self._row.get, pins.tolist(), repeat(-1)), np.int64, len(pins))
+        rows = self._found(pins)
         self._used[rows[rows >= 0]] = self._tick
         return rows
+
+    def _found(self, pins: Ints) -> Ints:
+        numbers = self._pins.lookup(pins)
+        if not len(self._row):
+            return np.full(len(pins), -1, np.int64)
+        return np.where(numbers >= 0, self._row[numbers], -1)
+
+    def _number(self, pin: int) -> int:
+        number = int(self._pins.intern(np.array([pin], np.int64))[0])
+        self._row = grown(self._row, number + 1, -1)
+        return number
 
     def _take_row(self) -> int:
         if self._free:
@@ -142,8 +147,12 @@ class VectorCache:
             self._free = list(range(grown - 1, held - 1, -1))
         else:
             out = np.argsort(self._used, kind="stable")[: max(1, self.capacity // _EVICTED_SHARE)]
-            gone = set(out.tolist())
-            self._row = {pin: row for pin, row in self._row.items() if row not in gone}
             self._used[out] = 0
+            rows = self._row[: len(self._pins)]
+            kept = np.flatnonzero((rows >= 0) & (self._used[rows] > 0))
+            # Numbered anew, so that pins of the past take no room.
+            ids, rows = self._pins.ids[kept], rows[kept]
+            self._pins, self._row, self._held = IdIndex(len(ids)), rows.copy(), len(ids)
+            self._pins.intern(ids)
             self._free = out.tolist()
         return self._free.pop()

@@ -17,6 +17,7 @@ from operators.annotations.pin_words import PinWords
 from operators.annotations.word_vectors import word_vectors
 from operators.annotations.words import pin_text
 from operators.batch import Engagement, Records, Source
+from operators.cosines import cosines
 from operators.decode import decode_engagement, decode_events
 from operators.events import PinEvent, Surface
 from operators.graph.neighbourhood import neighbourhoods
@@ -30,6 +31,8 @@ from operators.linchpin.models import Forest, Layers
 from operators.linchpin.program import Program
 from operators.related.memboost import related_slate
 from operators.slate.candidates import Found, merge
+from operators.slate.diversity import similarity
+from operators.slate.exploration import Exploration, Newness, chances_of_best
 from operators.slate.ordering import Ordering, order
 from operators.vision.canonical import Canonical
 from operators.vision.colours import salient_palette
@@ -96,7 +99,14 @@ def warm_up() -> None:
     FeedSchedule().due(ids, ids, ids, 0.0)
     zeros = np.zeros(2, np.int64)
     vectors = np.eye(2, dtype=np.float32)
-    order(np.ones(2, np.float32), lambda some: vectors[some], zeros, zeros, seed=0, ordering=Ordering())
+    for method in ("dpp", "ssd"):
+        how = Ordering(method=method)
+        order(np.ones(2, np.float32), lambda some: similarity(vectors[some]), zeros, zeros, seed=0, ordering=how)
+    chances_of_best(Newness(*np.ones((3, 2), np.float32)), 0.1, Exploration())
+    cosines(vectors, np.array([0, -1]), vectors)
+    state.shown.add(one, np.array([3]), np.array([_TIME]), one, one)
+    state.rewards.update(state.shown.attributed(saves))
+    state.rewards.update(state.shown.attributed(stored))
     _models()
     pictures = Canonical()
     for pin in (1, 2):

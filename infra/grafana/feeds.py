@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models.units import PercentUnit, Seconds, Short
+from grafana_foundation_sdk.models.units import BytesSI, PercentUnit, Seconds, Short
 
 from infra.grafana.panels import bars, dashboard, lines, p, rate, rows_over_time
 
@@ -60,6 +60,31 @@ def build() -> Dashboard:
                 FROM slates FINAL WHERE emitted BETWEEN $__from AND $__to GROUP BY source ORDER BY places DESC, source
                 """,
                 "source",
+            ),
+            lines(
+                "Shares of sources",
+                "Part of the candidates that each source was given.",
+                PercentUnit,
+                {
+                    "{{source}}": f"{rate('pinstream_slate_shares_total', 'source')} / ignoring(source) group_left "
+                    "sum(rate(pinstream_slate_shares_total[$__rate_interval]))"
+                },
+                stacked=True,
+            ),
+            lines(
+                "Exploration",
+                "Part of the places that went to pins that too few have seen.",
+                PercentUnit,
+                {
+                    "explored": "sum(rate(pinstream_slate_places_explored_total[$__rate_interval])) / "
+                    "sum(rate(pinstream_slate_places_filled_total[$__rate_interval]))"
+                },
+            ),
+            lines(
+                "Records of slates",
+                "What slates were made from, written to ClickHouse, bytes a second.",
+                BytesSI,
+                {"bytes": "sum(rate(pinstream_slate_record_bytes_total[$__rate_interval]))"},
             ),
             lines(
                 "Pins understood",

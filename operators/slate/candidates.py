@@ -58,11 +58,13 @@ class Candidates:
         return {name: score for name, score in zip(SOURCES, scores, strict=True) if score == score}
 
 
-def merge(found: Mapping[str, Found], limit: int) -> Candidates:
+def merge(found: Mapping[str, Found], limit: int, shares: Mapping[str, int] | None = None) -> Candidates:
     """Join what the sources found, at most ``limit`` pins.
 
-    Pins are taken in turns (every source's best, then every source's second, …), so that one source
-    cannot crowd out the others; scales of different sources are never compared here.
+    Pins are taken in turns, so that no source crowds out the others; scales of different sources are never compared
+    here. Without ``shares`` every source has its best taken, then every source its second, and so on; with them
+    (source → whole number, 1 where it has none) sources have as many turns of a round as their shares, spread evenly.
+    What a source has no pins left for goes to the others in proportion.
 
     Raises:
         KeyError: a source that is not in :data:`SOURCES`.
@@ -77,6 +79,7 @@ def merge(found: Mapping[str, Found], limit: int) -> Candidates:
         columns=np.array([column for column, _ in named]),
         width=len(SOURCES),
         limit=limit,
+        shares=np.array([1 if shares is None else shares.get(SOURCES[column], 1) for column, _ in named]),
     )
     return Candidates(pins, scores)
 

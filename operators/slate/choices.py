@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import msgspec
 
+from operators.slate.blend import Blending
+from operators.slate.exploration import Exploration
 from operators.slate.ordering import Ordering
 from operators.slate.utility import Weights
 
 DAY_MS = 86_400_000
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of which slates it is kept what they were made from, so that they can be explained and replayed."""
+
+    #: Share of slates, chosen by their ids; 0 keeps none.
+    share: float = 1.0
+    #: Slates a second of one worker, at most, over a minute: some 70 kB each with 1,000 candidates.
+    per_second: float = 1.0
+    #: Days until ClickHouse lets it go.
+    days: float = 2.0
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,6 +29,9 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     #: In place of the utility of the spec (``streams/feed.linchpin``), where given.
     weights: Weights | None = None
     ordering: Ordering = Ordering()
+    blending: Blending = Blending()
+    exploration: Exploration = Exploration()
+    recording: Recording = Recording()
     #: Candidates that are filtered and scored for one slate.
     candidates: int = 1000
     #: As many while a crowd of pinners waits.

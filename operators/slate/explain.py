@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from operators.slate.slate import Item, Slate
 
-_DROPPED = {
+#: Filter → why it drops a pin.
+DROPPED = {
     "deleted": "its owner deleted it",
     "unknown": "the catalogue does not know it",
     "unsafe": "its picture is likely not safe for work",
@@ -23,7 +24,7 @@ def explain(slate: Slate, pin: int) -> str:
             return _placed(slate, place, item)
     for name, pins in slate.dropped_pins.items():
         if pin in pins:
-            return f"Not in the slate: {_DROPPED.get(name, name)} (filter {name})."
+            return f"Not in the slate: {DROPPED.get(name, name)} (filter {name})."
     return "Not in the slate: no source proposed it, others scored better, or it is beyond the drops kept by name."
 
 

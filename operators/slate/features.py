@@ -39,6 +39,10 @@ class Signals:
     def __len__(self) -> int:
         return len(self.quality)
 
+    def take(self, part: slice) -> Signals:
+        """Some of the pairs; the arrays are views."""
+        return Signals(*(getattr(self, field.name)[part] for field in fields(self)))
+
 
 _COLUMNS = tuple(field.name for field in fields(Signals) if field.name != "scores")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,3 +94,21 @@ def apply(question: Question) -> tuple[Mask, dict[str, Ints]]:
             dropped[name] = question.pins[drop]
             keep &= ~drop
     return keep, dropped
+
+
+class Kept(NamedTuple):
+    """Masks ``(n,)`` of the candidates that stay, and of those among them that were seen before; who dropped which."""
+
+    keep: Mask
+    repeats: Mask
+    dropped: dict[str, Ints]
+
+
+def kept(question: Question, size: int) -> Kept:
+    """What may fill a slate of ``size`` pins. One that would be short takes back what was only seen before."""
+    keep, dropped = apply(question)
+    repeats = np.zeros(len(keep), np.bool_)
+    if np.count_nonzero(keep) < size and "seen" in dropped:
+        repeats = contains(question.pins, dropped["seen"])
+        keep |= repeats
+    return Kept(keep, repeats, dropped)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -10,13 +12,14 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 from operators.slate.candidates import Floats
-from operators.slate.diversity import diverse_order, similarity
+from operators.slate.diversity import diverse_order
+from operators.slate.ssd import ssd_order
 
-VectorsOf = Callable[[NDArray[np.intp]], NDArray[np.float32]]
+KernelOf = Callable[[NDArray[np.intp]], NDArray[np.float64]]
 
 
 class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a slate is ordered; see :func:`operators.slate.diversity.diverse_order`."""
+    """How a slate is ordered; see :mod:`operators.slate.diversity` and :mod:`operators.slate.ssd`."""
 
     #: Pins in a slate.
     size: int = 25
@@ -25,11 +28,14 @@ class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strength: float = 0.4
     spacing: float = 1.0
     window: int = 4
+    #: ``dpp`` weighs all pins chosen so far, ``ssd`` those of a window of :attr:`sliding` places.
+    method: Literal["dpp", "ssd"] = "dpp"
+    sliding: int = 10
 
 
 def order(
     utilities: Floats,
-    vectors_of: VectorsOf,
+    kernel_of: KernelOf,
     owners: Ints,
     domains: Ints,
     *,
@@ -41,23 +47,24 @@ def order(
 
     Args:
         utilities: ``(n,)``.
-        vectors_of: ``(m,)`` indices → ``(m, d)``, L2-normalised, zero rows where unknown; asked for the best only.
+        kernel_of: ``(m,)`` indices → ``(m, m)`` of :func:`operators.slate.diversity.similarity`; asked for the best
+            only, and not at all without diversity.
         owners, domains: ``(n,)``, 0 where unknown.
         seed: settles ties, so that equal pins take turns between slates and a slate can be made again.
         last: ``(n,)`` pins that may only fill places that the others leave, such as repeats.
     """
     if last is not None and last.any():
         first_rows, last_rows = np.flatnonzero(~last), np.flatnonzero(last)
-        first = _best(utilities, vectors_of, owners, domains, first_rows, ordering.size, seed, ordering)
-        rest = _best(utilities, vectors_of, owners, domains, last_rows, ordering.size - len(first), seed, ordering)
+        first = _best(utilities, kernel_of, owners, domains, first_rows, ordering.size, seed, ordering)
+        rest = _best(utilities, kernel_of, owners, domains, last_rows, ordering.size - len(first), seed, ordering)
         return np.concatenate([first, rest])
     rows = np.arange(len(utilities))
-    return _best(utilities, vectors_of, owners, domains, rows, ordering.size, seed, ordering)
+    return _best(utilities, kernel_of, owners, domains, rows, ordering.size, seed, ordering)
 
 
 def _best(
     utilities: Floats,
-    vectors_of: VectorsOf,
+    kernel_of: KernelOf,
     owners: Ints,
     domains: Ints,
     rows: NDArray[np.intp],
@@ -67,9 +74,10 @@ def _best(
 ) -> NDArray[np.intp]:
     ties = np.random.default_rng(seed).permutation(len(rows))
     pool = rows[np.lexsort((ties, -utilities[rows]))[: size * ordering.pool]]
-    chosen = diverse_order(
+    how = diverse_order if ordering.method == "dpp" else partial(ssd_order, sliding=ordering.sliding)
+    chosen = how(
         _spread(utilities[pool]),
-        similarity(vectors_of(pool)),
+        kernel_of(pool) if ordering.strength > 0 else np.eye(len(pool)),
         owners[pool],
         domains[pool],
         k=size,

@@ -26,6 +26,8 @@ def rows(slates: Sequence[Slate]) -> Mapping[str, Sequence[Any]]:
         "sources": [[",".join(item.sources) for item in each.items] for each in slates],
         "scores": [[item.score for item in each.items] for each in slates],
         "probabilities": [[_probabilities(item.probabilities) for item in each.items] for each in slates],
+        "propensities": [[item.propensity for item in each.items] for each in slates],
+        "explored": [[int(item.explored) for item in each.items] for each in slates],
         "degraded": [each.degraded for each in slates],
         "versions": [msgspec.json.encode(each.models).decode() for each in slates],
         "seed": [each.seed for each in slates],

@@ -28,12 +28,18 @@ class Probabilities(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One place. ``score`` is the utility; without a ranker ``probabilities`` is null and it is from ``unranked``."""
+    """One place. ``score`` is the utility; without a ranker ``probabilities`` is null and it is from ``unranked``.
+
+    ``propensity`` is the probability of this pin at this place, given the slate's candidates and their order without
+    exploration; ``explored`` says that the place was given to a pin that too few have seen.
+    """
 
     pin: int
     score: float
     sources: dict[str, float]
     probabilities: Probabilities | None = None
+    propensity: float = 1.0
+    explored: bool = False
 
 
 class Slate(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +63,8 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     #: What the slate leans on where nothing better was left: ``popular``, ``repeats``.
     fallback: list[str] = []
     seed: int
+    #: Source → its share of the candidates, in whole numbers.
+    shares: dict[str, int] = {}
     stages: list[Stage] = []
     #: Filter → how many candidates it dropped, and some of them by name.
     dropped: dict[str, int] = {}

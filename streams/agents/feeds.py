@@ -7,9 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 
+from operators.slate.record import Record
 from streams.engine import Engine
 from streams.feed_schedule import Due
 from streams.persist import persist
+from streams.slate_choices import choices_of
+from streams.slate_memory import remember
 from streams.slates import SlateRequest, build_slates, encode_slate
 
 log = logging.getLogger(__name__)
@@ -65,13 +68,20 @@ async def _make(engine: Engine, due: list[Due]) -> None:
 
 async def _emit(engine: Engine, due: list[Due], *, busy: bool) -> None:
     requests = [SlateRequest(entry.pinner, entry.event_id, entry.logged, engine.state.now) for entry in due]
-    slates = await build_slates(engine, requests, busy=busy)
-    for slate in slates:
-        engine.outputs.send("feed.candidates", slate.pinner, encode_slate(slate))
+    keeper, records = engine.slate_writer.records, list[Record]()
+    choices = choices_of(engine.settings.home)
+    keeps = keeper.wants(choices.recording)
+    slates = await build_slates(engine, requests, choices, busy=busy, records=records if keeps else None)
+    messages = [encode_slate(slate) for slate in slates]
+    for slate, message in zip(slates, messages, strict=True):
+        engine.outputs.send("feed.candidates", slate.pinner, message)
     await persist("sending slates", engine.outputs.flush, engine.metrics)
     emitted = time.time()
     engine.metrics.freshness([emitted - entry.logged / 1000 for entry in due])
     for slate in slates:
         engine.metrics.slates(slate.degraded)
+        engine.metrics.places(slate)
     engine.metrics.sent(slates)
+    remember(engine.state, slates)
     engine.slate_writer.write(slates)
+    keeper.write(slates, messages, records)

@@ -12,6 +12,7 @@ from operators.slate.slate import Slate
 from streams.api.answers import answer, identity, integer, known
 from streams.engine import Engine
 from streams.slate_choices import choices_of
+from streams.slate_memory import remember
 from streams.slates import SlateRequest, build_slates
 
 #: Pins in the slate.
@@ -40,6 +41,8 @@ async def build(engine: Engine, pinner: int, n: int) -> Feed:
         replace(choices, ordering=replace(choices.ordering, size=n)),
     )
     engine.metrics.slates(slate.degraded)
+    engine.metrics.places(slate)
+    remember(engine.state, [slate])
     fields = {name: getattr(slate, name) for name in Slate.__struct_fields__}
     fields["features"] = b""  # nothing learns from an answer that is not stored
     return Feed(**fields, trigger_age_ms=now - last if last > 0 else None)

@@ -9,7 +9,20 @@ import msgspec
 from aiohttp import web
 
 from operators.events import EVENTS
-from streams.api import events, feed, health, interests, lens, looks, pin_annotations, pins, related, search, stats
+from streams.api import (
+    events,
+    feed,
+    health,
+    interests,
+    lens,
+    looks,
+    pin_annotations,
+    pins,
+    related,
+    search,
+    slates,
+    stats,
+)  # fmt: skip
 from streams.api.answers import known
 from streams.api.problems import ProblemDocument
 from streams.engine import Engine
@@ -54,10 +67,16 @@ _OBJECT = _query("object", "One object of the pin, counted from 0.", type="integ
 _SOURCES = _query("sources", "Comma-separated subset of " + ", ".join(related.SOURCES) + ".", type="string")
 _Q = _query("q", "Words to look for.", type="string", minLength=1, maxLength=search.LONGEST) | {"required": True}
 _N_SEARCH = _query("n", "Pins.", type="integer", minimum=1, maximum=search.MOST, default=search.N)
+_ABOUT = _query("pin", "Say what became of this pin.", type="string", minLength=1)
 _PINNER = _query("pinner", "In the order of this pinner's taste.", type="string", minLength=1)
 
 OPERATIONS = (
     Operation("/v1/feed/{pinner}", "A slate built now, with why each pin is in it.", feed.Feed, (_N_FEED,), (503,)),
+    Operation("/v1/slates/{slate}", "A slate that went out.", slates.StoredSlate, (), (404, 503)),
+    Operation(
+        "/v1/slates/{slate}/explain", "Why it is as it is, made again from its record.", slates.ExplainedSlate,
+        (_ABOUT,), (404, 410, 503),
+    ),
     Operation("/v1/pins/{pin}", "A pin: facts, objects and counts.", pins.Pin, (), (404, 410, 503)),
     Operation("/v1/pins/{pin}/related", "Pins like it.", related.Related, (_N_RELATED, _SOURCES), (404, 410, 503)),
     Operation("/v1/pins/{pin}/objects", "Objects seen in it.", looks.PinObjects, (), (404, 410, 503)),
@@ -102,6 +121,7 @@ _ID = "A 63-bit integer, or any other text (mapped as docs/events.md says)."
 _PARAMETERS = {
     "pinner": {"description": _ID, "schema": {"type": "string", "minLength": 1}},
     "pin": {"description": _ID, "schema": {"type": "string", "minLength": 1}},
+    "slate": {"description": "The id of a slate, an integer.", "schema": {"type": "string", "minLength": 1}},
     "domain": {"description": "A web domain, such as example.com.", "schema": {"type": "string", "minLength": 1}},
     "topic": {"description": "Which kind of event.", "schema": {"enum": list(EVENTS)}},
 }

@@ -22,6 +22,7 @@ from streams.api import (
     related,
     search,
     security,
+    slates,
     stats,
 )
 from streams.api.connections import IDLE_SECONDS, Listener
@@ -48,7 +49,8 @@ _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.addFilter(_NotOurFault())
 
 CAPABILITIES = (
-    feed, pins, pin_annotations, related, interests, lens, looks, search, stats, events, health, metrics, openapi
+    *(feed, slates, pins, pin_annotations, related, interests, lens, looks, search, stats),
+    *(events, health, metrics, openapi),
 )  # fmt: skip
 
 

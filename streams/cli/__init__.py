@@ -20,6 +20,8 @@ COMMANDS = {
     "simulate": "Make a stream of events from known tastes.",
     "convert": "Turn public data sets into event files.",
     "feed": "Show a pinner's slate.",
+    "explain": "Say why a slate is as it is.",
+    "replay-slate": "Make a slate again from what was logged of it.",
     "related": "Show pins related to a pin.",
     "lens": "Search with a photo.",
     "objects": "Show what was seen in a pin.",

@@ -21,6 +21,7 @@ TABLES = {
     *("pins", "objects", "pin_vectors", "pinners", "follows", "slates"),
     *("claims", "crops", "pin_annotations", "fingerprints", "safety", "pinsage", "related_actions"),
     *("encoders", "encoder_fills", "encoder_misses"),
+    *("slate_records", "slate_specs", "rewards_by_source"),
     *(f"engagement_by_{key}" for key in ("pin", "pinner", "owner", "domain", "board")),
 }
 ALL = [file.stem for file in sorted(SQL.glob("*.sql"))]

@@ -14,6 +14,7 @@ from prometheus_client import start_http_server
 from pymilvus import MilvusClient
 
 from infra.migrate import migrate
+from operators.slate.slate import Item, Slate
 from streams.circuit import Circuit
 from streams.ladder import RUNG_NAMES
 from streams.metrics import Metrics
@@ -21,6 +22,11 @@ from streams.settings import Settings
 from streams.stores.clickhouse_http import ClickHouseHTTP
 
 DATABASE = "dashboards"
+_SLATE = Slate(
+    slate=1, pinner=1, trigger_event=1, now=1, trigger_logged=1, emitted=1, seed=1,
+    items=[Item(1, 0.5, {"boards": 1.0}), Item(2, 0.4, {"fresh": 1.0}, None, 0.1, True)],
+    shares={"boards": 60, "fresh": 40},
+)  # fmt: skip
 EVENTS, PINS, HOUR = 600, 40, 3_600_000
 
 
@@ -131,6 +137,8 @@ def _work(metrics: Metrics, stop: threading.Event) -> None:
         metrics.freshness([0.08, 0.2, 0.4])
         metrics.slates([])
         metrics.slates(["ranker"])
+        metrics.places(_SLATE)
+        metrics.recorded(1, 70_000)
         for stage in ("sources", "filters", "scoring", "ordering"):
             metrics.stage(stage, 500, 100, 0.004)
         metrics.understood(1, 3)

@@ -78,6 +78,7 @@ def test_a_save_becomes_one_row_of_columns() -> None:
         "owner": [0],
         "domain": [0],
         "is_follower": [0],
+        "sources": [0],
     }
     assert good.position.dtype == np.int16
     assert good.kind.dtype == good.surface.dtype == good.is_follower.dtype == np.uint8

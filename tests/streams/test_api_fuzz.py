@@ -16,7 +16,7 @@ from tests.streams.serving import make_engine, nowhere, pin, remember, serving
 PATHS = (
     *("/v1/feed/{}", "/v1/pins/{}", "/v1/pins/{}/related", "/v1/stats/pins/{}", "/v1/stats/domains/{}"),
     *("/v1/pins/{}/objects", "/v1/pins/{}/similar", "/v1/pins/{}/similar-looks", "/v1/pins/{}/shop-the-look"),
-    *("/v1/{}", "/{}"),
+    *("/v1/slates/{}", "/v1/slates/{}/explain", "/v1/{}", "/{}"),
 )
 NASTY = (
     *(
@@ -38,7 +38,17 @@ NASTY = (
 )
 QUERIES = (
     *("", "?", "?n=", "?n=1&n=1", "?n=-0", "?n=999999999999999999999", "?n=٣", "?%ff=%ff", "?n=1%00", "?hours=1e3"),
-    *("?sources=,", "?=", "?&&&", "?box=0,0,nan,1", "?box=,,,", "?box=-1e999,0,1,1", "?object=-1", "?object=9"),
+    *(
+        "?sources=,",
+        "?=",
+        "?&&&",
+        "?box=0,0,nan,1",
+        "?box=,,,",
+        "?box=-1e999,0,1,1",
+        "?object=-1",
+        "?object=9",
+        "?pin=%00",
+    ),
 )
 BODIES = (
     *(b"", b"\x00", b"\xff\xfe", b"[", b"[]", b"{}", b"null", b"[null]", b"[[[]]]", b"{" * 2000, b"[" * 20000),

@@ -1,5 +1,6 @@
 import numpy as np
 
+from operators.slate.diversity import similarity
 from operators.slate.ordering import Ordering, order
 
 NONE = np.zeros(60, np.int64)
@@ -11,7 +12,7 @@ def ordered(utilities, *, seed=1, last=None, **choices):
     vectors = np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)
     return order(
         utilities,
-        lambda rows: vectors[rows],
+        lambda rows: similarity(vectors[rows]),
         NONE[:n],
         NONE[:n],
         seed=seed,
