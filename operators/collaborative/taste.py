@@ -32,10 +32,10 @@ class Learning:
         most: pins in one softmax. With more pins a uniform sample stands for those that nobody in the batch has.
     """
 
-    width: int = 256
+    width: int = 128
     hidden: float = 0.5
-    rate: float = 0.001
-    most: int = 10_240
+    rate: float = 0.003
+    most: int = 4_096
 
 
 class Taste:
