@@ -57,7 +57,7 @@ def ease(known: csr_matrix, penalty: float = LAMBDA) -> Scorer:
 
 
 def als(
-    known: csr_matrix, seed: int, width: int = 128, rounds: int = 8, unobserved: float = 0.01, penalty: float = 0.02
+    known: csr_matrix, seed: int, width: int = 64, rounds: int = 8, unobserved: float = 0.01, penalty: float = 0.02
 ) -> Scorer:
     """iALS (Hu et al., ICDM 2008) with the regularisation of Rendle et al. (RecSys 2022)."""
     chance = np.random.default_rng(seed)

@@ -65,8 +65,11 @@ BASELINES: tuple[tuple[str, Callable[..., Scorer]], ...] = (
 
 def streamed(saves: Saves, seed: int, quick: bool = False) -> SavesModel:
     """A model that every known save went through, one batch after another."""
-    small = {"learning": Learning(width=64), "directions": 128} if quick else {}
-    model = SavesModel(seed=seed, bounds=Bounds(saves=100) if quick else None, **small)
+    if quick:  # so few pins learn little from few steps
+        few = Learning(width=64, rate=0.001, most=10_240)
+        model = SavesModel(seed=seed, bounds=Bounds(saves=100, lists=512), learning=few, directions=128)
+    else:
+        model = SavesModel(seed=seed)
     pinners, items = saves.pairs()
     order = np.random.default_rng(seed).permutation(len(pinners))
     for begin in range(0, len(order), BATCH):

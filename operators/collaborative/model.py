@@ -40,9 +40,9 @@ class Bounds:
     boards_of_pin: int = 1_000
     boards: int = 5_000
     pins_of_board: int = 200
-    lists: int = 512
-    saves: int = 700
-    steps: int = 1_500
+    lists: int = 128
+    saves: int = 300
+    steps: int = 3_000
     learnt_pins: int = 100_000
 
 
@@ -54,8 +54,8 @@ class Blend:
     """
 
     neighbours: float = 1.0
-    taste: float = 2.0
-    spectrum: float = 1.0
+    taste: float = 1.0
+    spectrum: float = 0.5
     sharpness: float = 1.0
 
 

@@ -66,7 +66,7 @@ class Spectrum:
         if not self.passes:
             return np.zeros((len(rows.starts) - 1, self._pins), np.float32)
         root = (np.maximum(boards, 1) ** 0.5).astype(np.float32)
-        inside = rows.matrix(1 / root[rows.pins], self._pins) @ self._basis[: self._pins]
+        inside = rows.matrix((1 / root[rows.pins]).astype(np.float32), self._pins) @ self._basis[: self._pins]
         return (inside @ self._basis[: self._pins].T) * root
 
     def snapshot(self) -> Columns:

@@ -32,10 +32,10 @@ class Learning:
         most: pins in one softmax. With more pins a uniform sample stands for those that nobody in the batch has.
     """
 
-    width: int = 256
+    width: int = 128
     hidden: float = 0.5
-    rate: float = 0.001
-    most: int = 10_240
+    rate: float = 0.003
+    most: int = 4_096
 
 
 class Taste:
@@ -108,7 +108,7 @@ class Taste:
 
     def snapshot(self) -> Columns:
         """Everything as arrays, for ``numpy.savez``."""
-        tables = {f"taste_{number}": table[: self._pins].copy() for number, table in enumerate(self._tables)}
+        tables: Columns = {f"taste_{number}": table[: self._pins].copy() for number, table in enumerate(self._tables)}
         return tables | {"taste_steps": np.array([self.steps])}
 
     def restore(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
@@ -136,7 +136,8 @@ class Taste:
     def _adam(self, table: int, rows: Ints, slope: Floats) -> None:
         rate = self.learning.rate * min(1.0, self.steps / _WARMING)
         rate *= np.sqrt(1 - _SECOND**self.steps) / (1 - _FIRST**self.steps)
-        _step(rows, np.ascontiguousarray(slope), *self._tables[table : table + 3], np.float32(rate))
+        weights, first, second = self._tables[table : table + 3]
+        _step(rows, np.ascontiguousarray(slope), weights, first, second, np.float32(rate))
 
 
 @njit(cache=True, nogil=True)

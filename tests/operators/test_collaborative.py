@@ -14,7 +14,7 @@ from operators.collaborative.taste import Learning, Taste
 from operators.graph.live import LiveGraph
 
 GROUPS, PINS, PINNERS = 4, 30, 120
-LEARNING = Learning(width=16, rate=0.03)
+LEARNING = Learning(width=16, rate=0.03, most=10_240)
 BOUNDS = Bounds(saves=10, lists=64)
 
 
@@ -158,7 +158,7 @@ def test_answers_while_a_step_is_under_way_and_new_pins_come() -> None:
 
 def test_a_large_softmax_is_sampled_without_bias() -> None:
     """The sampled softmax stands for the whole one: weights of those drawn add up to those left out."""
-    taste = Taste(Learning(width=4, most=50), seed=1)
+    taste = Taste(Learning(width=4, rate=0.001, most=50), seed=1)
     taste.grow(1_000)
     pins, weight = taste._softmax_over(np.array([3, 999, 3]), np.random.default_rng(0))
     assert {3, 999} <= set(pins.tolist()) and len(pins) <= 50
