@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.quality.related import BLEND, TOLERANCE, measured
+from bench.quality.related import BLEND, TOLERANCE, contest, measured
 from bench.quality.related_worlds import kept_pictures, rooms, saves
 from streams.related_sources import SOURCES
 from streams.settings import Settings
@@ -31,8 +31,9 @@ def test_joined_sources_find_more_saves_than_the_best_alone(shared_data: Path) -
 def test_joined_sources_find_more_of_a_room_than_the_best_alone(shared_data: Path) -> None:
     if not kept_pictures().exists():
         pytest.skip("the rooms' pictures were not encoded yet: run `pinstream evaluate related` once")
-    table = measured(rooms(shared_data / "rooms", Settings.load().home / "weights", "test", seed=0))
-    print({name: {k: round(v, 4) for k, v in each.items()} for name, each in table.items()})
-    best = max(table[name]["recall@100"] for name in SOURCES)
-    assert table[BLEND]["recall@100"] > best, table
-    assert table[BLEND]["recall@10"] >= max(table[name]["recall@10"] for name in SOURCES) * (1 - TOLERANCE), table
+    told = contest([rooms(shared_data / "rooms", Settings.load().home / "weights", "test", seed=0)], "test")
+    print("\n".join(told.lines()))
+    assert told.reached()["recall@100"]
+    blend = next(each for each in told.entries if each.system == BLEND)
+    assert all(blend.mean(metric) >= least * (1 - TOLERANCE) for metric, least in told.goals.items())
+    assert {each.system for each in told.entries} > set(SOURCES)
