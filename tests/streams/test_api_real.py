@@ -238,7 +238,9 @@ async def test_a_new_pinner_with_topics_gets_a_personal_slate_and_an_action_chan
     assert before["medoids"] == before["topics"] == before["degraded"] == []
     saved = {"pinner": new, "pin": BASE + 3, "board": BASE + 56, "time": NOW + 300}
     await commit_engagement(engine, records("saves", saved))
-    after = await get(client, f"/v1/pinners/{new}/interests", "PinnerInterests")
+    async with asyncio.timeout(60):  # a vector that Milvus did not show at once is asked for again
+        while not (after := await get(client, f"/v1/pinners/{new}/interests", "PinnerInterests"))["medoids"]:
+            await asyncio.sleep(0.5)
     assert [(each["pin"], each["actions"], each["since"]) for each in after["medoids"]] == [(BASE + 3, 1, NOW + 300)]
     assert "home/furniture/seating/chairs" in {each["topic"] for each in after["topics"]}
     slate = await get(client, f"/v1/feed/{new}?n=5", "Feed")
