@@ -25,9 +25,9 @@ from training.calibration import platt
 from training.sequence_net import Actions, SequenceNet
 
 Rows = dict[str, NDArray[Any]]
-EPOCHS, PATIENCE, BATCH, RATE, DECAY, VECTOR = 6, 2, 256, 2e-3, 1e-3, 16
+EPOCHS, PATIENCE, BATCH, RATE, DECAY, VECTOR = 6, 2, 256, 2e-3, 1e-3, 32
 #: Actions of a pinner that are read here: these pinners did 88 things in all, and time is what a contest costs.
-LENGTH = 32
+LENGTH = 20
 
 
 def logistic(rows: Rows, seed: int) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ def trees(rows: Rows, seed: int) -> NDArray[np.float64]:
     return logits
 
 
-def network(fusion: str, masked: bool = True) -> Callable[[Rows, int], NDArray[np.float64]]:
+def network(fusion: str, masked: bool = False) -> Callable[[Rows, int], NDArray[np.float64]]:
     """Logits of the multi-head network with a way of reading the pinner's actions."""
 
     def learn(rows: Rows, seed: int) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ MODELS: dict[str, Callable[[Rows, int], NDArray[np.float64]]] = {
     "network": network("none"),
     "network, actions appended": network("append"),
     "network, actions beside the candidate": network("early"),
-    "network, actions beside the candidate, unmasked": network("early", masked=False),
+    "network, actions beside the candidate, the last hours hidden": network("early", masked=True),
 }
 
 

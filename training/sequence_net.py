@@ -1,10 +1,10 @@
 """The multi-head network that sees the pinner's latest actions (TransAct, KDD 2023, in small).
 
 Each action is a row of (what was done, the pin's vector, how long ago); with early fusion the candidate's vector stands
-on every row beside the pin's, and their product, as two layers would need much data to learn to compare. A two-layer
-encoder with one head and no place of its own for each action reads the rows; the first ten of what it says and the
-largest of each number go on with all other features. With ``append`` the actions are read without the candidate, which
-comes beside; with ``none`` not at all.
+on every row beside the pin's, with their products and the sum of these, as two layers would need much data to learn to
+compare. A two-layer encoder with one head and no place of its own for each action reads the rows; the first ten of what
+it says and the largest of each number go on with all other features. With ``append`` the actions are read without the
+candidate, which comes beside; with ``none`` not at all.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SequenceNet(nn.Module):
         wide = features
         if fusion != "none":
             self.kind = nn.Embedding(kinds + 1, KIND, padding_idx=0)
-            row = KIND + 2 + vector * (3 if fusion == "early" else 1)
+            row = KIND + 2 + (vector * 3 + 1 if fusion == "early" else vector)
             self.row = nn.Linear(row, HIDDEN)
             layer = nn.TransformerEncoderLayer(HIDDEN, 1, HIDDEN, dropout=0.1, batch_first=True)
             self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
@@ -92,7 +92,8 @@ class SequenceNet(nn.Module):
         parts = [self.kind(actions.kinds), vectors, gaps * (actions.kinds > 0)[..., None]]
         if candidates is not None:
             beside = candidates[:, None].expand_as(vectors)
-            parts += [beside, beside * vectors]
+            alike = beside * vectors
+            parts += [beside, alike, alike.sum(2, keepdim=True)]
         said = self.encoder(self.row(torch.cat(parts, 2)), src_key_padding_mask=gone)
         said = said.masked_fill(gone[..., None], 0.0)
         first = nn.functional.pad(said[:, :FIRST], (0, 0, 0, max(0, FIRST - said.shape[1])))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,17 +99,18 @@ def _learned(given: Sequence[Impressions], model: str, folder: Path, say: Any) -
         out = folder / f"{key}.npz"
         if not out.exists():
             say(f"{model}, seed {seed}: learning")
-            table, partial = folder / f"{key}.rows.npz", folder / f"{key}.partial.npz"
-            rows.save(table)
-            command = [str(python), "-m", "training.ranking_models", str(table), "--out", str(partial)]
-            done = subprocess.run(
-                [*command, "--model", model, "--seed", str(seed)], cwd=PROJECT, capture_output=True, text=True,
-                env=os.environ | {"PYTHONPATH": str(PROJECT)},
-            )  # fmt: skip
-            table.unlink()
-            if done.returncode:
-                raise click.ClickException(f"{model} cannot be learned: {done.stderr.strip()[-2000:]}")
-            partial.replace(out)
+            # In a folder of its own, so that two runs at once do not meet.
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                table, found = Path(own) / "rows.npz", Path(own) / "expected.npz"
+                rows.save(table)
+                command = [str(python), "-m", "training.ranking_models", str(table), "--out", str(found)]
+                done = subprocess.run(
+                    [*command, "--model", model, "--seed", str(seed)], cwd=PROJECT, capture_output=True, text=True,
+                    env=os.environ | {"PYTHONPATH": str(PROJECT)},
+                )  # fmt: skip
+                if done.returncode:
+                    raise click.ClickException(f"{model} cannot be learned: {done.stderr.strip()[-2000:]}")
+                found.replace(out)
         with np.load(out) as stored:
             answers.append({name: stored[name] for name in stored.files})
     return answers
