@@ -93,7 +93,9 @@ async def walks(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
 
 async def trending(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     """What everybody engages with in these hours; the same for all pinners of the batch."""
-    top = engine.state.trending.top(asks[0].choices.source_limit, max(ask.now for ask in asks))
+    # Not before the newest event: scores of what is yet to come would grow without a bound.
+    now = max(engine.state.now, *(ask.now for ask in asks))
+    top = engine.state.trending.top(asks[0].choices.source_limit, now)
     return [Found(top.pins, top.scores.astype(np.float32))] * len(asks)
 
 
