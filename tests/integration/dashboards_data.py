@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 import tritonclient.grpc as triton_client
 from prometheus_client import start_http_server
 from pymilvus import MilvusClient
 
 from infra.migrate import migrate
-from operators.slate.slate import Item, Slate
+from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
+from operators.slate.slate import Item, Probabilities, Slate
 from streams.circuit import Circuit
 from streams.ladder import RUNG_NAMES
 from streams.metrics import Metrics
@@ -126,7 +128,10 @@ def working_engine(port: int) -> Iterator[None]:
 def _work(metrics: Metrics, stop: threading.Event) -> None:
     resting = Circuit("triton")
     resting.too_slow()
+    turn = 0
     while not stop.wait(0.1):
+        turn += 1
+        _expect(metrics, 16 * turn)
         for topic in ("saves", "clicks"):
             metrics.events(topic, counted=100, duplicate=2, rejected=1)
             metrics.lag(topic, 12)
@@ -150,6 +155,18 @@ def _work(metrics: Metrics, stop: threading.Event) -> None:
         metrics.failed_slates(1)
         with metrics.store("milvus", "search"):
             pass
+
+
+def _expect(metrics: Metrics, slate: int) -> None:
+    """A slate goes out, both its pins are looked at, and the first is saved."""
+    likely = Probabilities(save=0.4, closeup=0.3, outbound_click=0.2, hide=0.1)
+    items = [Item(pin, 0.5, {"boards": 1.0}, likely) for pin in (1, 2)]
+    metrics.sent([msgspec.structs.replace(_SLATE, slate=slate, items=items)])
+    columns = {name: np.zeros(3, np.int64) for name in ENGAGEMENT_COLUMNS}
+    columns |= {"slate": np.full(3, slate), "pin": np.array([1, 2, 1])}
+    columns |= {"kind": np.array([1, 1, 4], np.uint8), "surface": np.ones(3, np.uint8)}
+    columns["position"] = np.zeros(3, np.int16)
+    metrics.engaged(Engagement(source=Source("saves", 0, 0, 2), **columns))
 
 
 @contextmanager
