@@ -63,26 +63,19 @@ def _in_turns(ids, scores, starts, columns, limit, shares, out_ids, out_scores):
     table = _empty(min(limit, len(ids)))
     mask = len(table) - 1
     size = 0
-    at, credit = starts[:-1].copy(), np.zeros(len(columns), np.int64)
-    left, whole = 0, 0
-    for group in range(len(columns)):
-        if at[group] < starts[group + 1]:
-            left += 1
-            whole += shares[group]
-    while left > 0 and size < limit:
-        # Smooth weighted round robin: everybody earns their share, and whoever has most pays for a turn.
-        best = -1
+    at = starts[:-1].copy()
+    while size < limit:
+        # Stride scheduling: the n-th turn of a group is due at n / share, whoever else has come to an end.
+        best, soonest = -1, 0.0
         for group in range(len(columns)):
             if at[group] < starts[group + 1]:
-                credit[group] += shares[group]
-                if best < 0 or credit[group] > credit[best]:
-                    best = group
-        credit[best] -= whole
+                due = (at[group] - starts[group] + 1) / shares[group]
+                if best < 0 or due < soonest:
+                    best, soonest = group, due
+        if best < 0:
+            break
         i = at[best]
         at[best] += 1
-        if at[best] == starts[best + 1]:
-            left -= 1
-            whole -= shares[best]
         slot = first_slot(ids[i], mask)
         while table[slot] >= 0 and out_ids[table[slot]] != ids[i]:
             slot = (slot + 1) & mask

@@ -138,7 +138,7 @@ def _engine(ids: Ints, vectors: np.ndarray) -> Any:
     store = ExactVectors(ids, vectors)
     return SimpleNamespace(
         settings=SimpleNamespace(unsafe_above=1.0), metrics=Metrics(), vectors=store, state=HotState(),
-        vector_cache=VectorCache(store), encoders=None,
+        vector_cache=VectorCache(store), encoders=None, pinsage=None,
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def test_objects_are_indexed_as_bits_and_found_by_crops(worker: Worker, stack: S
     until("all pins are understood", lambda: int(worker.query(understood)["n"][0]) == len(pins), SECONDS)
 
     client: Any = MilvusClient(stack.milvus_uri, db_name=stack.milvus_database)
-    assert {*client.list_collections()} == {"pins", "object_bits"}, "no object is kept as floats"
+    assert {*client.list_collections()} == {"pins", "object_bits", "pinsage"}, "no object is kept as floats"
     kinds = {each["name"]: each["type"] for each in client.describe_collection("object_bits")["fields"]}
     assert kinds["vector"] == DataType.BINARY_VECTOR
     client.close()

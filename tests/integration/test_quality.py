@@ -162,7 +162,8 @@ async def test_quality_equals_its_recount(
     rows = await recounted(store, "pinners", now)
     assert len(rows["pinner"]) >= PINNERS - 1
     pinners = state.quality.owners(rows["pinner"], now)
-    for column in pinners._fields:
+    # Exposure is what the statement weighs pins with, and no column of its answer.
+    for column in set(pinners._fields) - {"exposure"}:
         np.testing.assert_allclose(getattr(pinners, column), rows[column], **CLOSE)
 
     rows = await recounted(store, "domains", now)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.real
 
 #: Raise it to look longer: PINSTREAM_KILLS=200 pytest --timeout 0 takes some ten minutes.
 KILLS = int(os.environ.get("PINSTREAM_KILLS", "6"))
-VIEWS = 9
+VIEWS = 10
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
 
 
 def batch(first: int, rows: int) -> Engagement:
-    columns = engagement(first, rows)
+    columns = engagement(first, rows) | {"sources": np.zeros(rows, np.int64)}
     taken = {name: np.asarray(columns[name]) for name in ENGAGEMENT_COLUMNS}
     return Engagement(source=Source(*PARTITION, first, first + rows - 1), **taken)
 
