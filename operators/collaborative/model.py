@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class SavesModel:
         self.blend, self.bounds, self.seed = blend or Blend(), bounds or Bounds(), seed
         self.taste, self.spectrum = Taste(learning, seed), Spectrum(directions, seed)
         self._known = IdIndex()
-        self._drawn, self._at, self._learnt, self._busy = 0, 0, 0, False
+        self._passes, self._at, self._of, self._learnt, self._busy = 0, 0, 0, 0, False
         self._shares, self._sums = np.zeros(0), np.zeros(0)
 
     @property
@@ -115,22 +116,24 @@ class SavesModel:
         return len(self.graph.pins) <= self.bounds.learnt_pins
 
     def draw(self) -> Batch:
-        """What to learn from next: boards by chance; as many draws as would take them all are a pass.
+        """What to learn from next: a pass takes every board that there was at its beginning, once.
 
         Each is for one :meth:`learn`, and the next one after it.
         """
         self._follow()
         self._busy = True
         p_table, _, b_table, b_arena = self.graph.sides
-        count = len(self.graph.boards)
-        chance = np.random.default_rng([self.seed, self._drawn])
-        boards = chance.integers(0, max(1, count), self.bounds.lists if count else 0)
+        if self._at == 0:
+            self._of = len(self.graph.boards)
+        boards = _strided(self._at, min(self._at + self.bounds.lists, self._of), self._of, self.seed + self._passes)
+        boards = boards[boards < len(self.graph.boards)]
         boards = boards[b_table[boards, DEGREE] > 1]
-        self._drawn, self._at = self._drawn + 1, self._at + self.bounds.lists
+        self._at += self.bounds.lists
         self._learnt += min(self.bounds.saves, len(self.graph) - self._learnt)
         self._learnt = max(self._learnt, len(self.graph) - self.bounds.steps * self.bounds.saves)
-        ends = self._at >= count
-        self._at = 0 if ends else self._at
+        ends = self._at >= self._of
+        if ends:
+            self._at, self._passes = 0, self._passes + 1
         rows = Rows(*rows_of(boards, self.bounds.pins_of_board, b_table, b_arena))
         return Batch(rows, p_table[: len(self._known), DEGREE].astype(np.int64), ends)
 
@@ -185,7 +188,7 @@ class SavesModel:
 
     def snapshot(self) -> Columns:
         """The graph and all that was learned as arrays, for ``numpy.savez``."""
-        own = {"known": self._known.ids.copy(), "model": np.array([self._drawn, self._at, self._learnt])}
+        own = {"known": self._known.ids.copy(), "model": np.array([self._passes, self._at, self._of, self._learnt])}
         return own | self.graph.snapshot() | self.taste.snapshot() | self.spectrum.snapshot()
 
     def restore(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
@@ -194,7 +197,7 @@ class SavesModel:
         self.taste.restore(columns)
         self.spectrum.restore(columns)
         self._known = _indexed(columns["known"].astype(np.int64))
-        self._drawn, self._at, self._learnt = columns["model"].astype(np.int64).tolist()
+        self._passes, self._at, self._of, self._learnt = columns["model"].astype(np.int64).tolist()
 
     def _members(self) -> list[tuple[float, Member]]:
         """What has learnt, and its weight; nothing where pins are numbered anew while a step is under way."""
@@ -248,6 +251,15 @@ class SavesModel:
         weights = shares**self.blend.sharpness / b_table[boards, DEGREE]
         found, scores = beside(boards, weights, self.bounds.pins_of_board, sides, self._sums)
         return found.astype(np.int64), scores
+
+
+def _strided(begin: int, end: int, count: int, seed: int) -> Ints:
+    """Places ``begin`` … ``end`` - 1 of an order of 0 … ``count`` - 1 in which each comes once, far from the last one."""
+    stride = max(1, int(count * 0.6180339887))
+    while gcd(stride, count) > 1:
+        stride += 1
+    start = np.random.default_rng(seed).integers(0, max(1, count))
+    return (start + np.arange(begin, end) * stride) % max(1, count)
 
 
 def _popularity(boards: Ints) -> Floats:

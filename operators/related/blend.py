@@ -50,8 +50,8 @@ def blend(found: Mapping[str, Found], weights: Mapping[str, Weight] = WEIGHTS) -
     ids, points = [np.empty(0, np.int64)], [np.empty(0)]
     for name, each in found.items():
         # Walks say what boards say, and more: boards speak for both where walks are not asked.
-        speaker = "walks" if name == "boards" and "walks" not in found else name
-        weight = weights.get(speaker, UNNAMED)
+        alone = name == "boards" and "walks" not in found
+        weight = weights.get("walks" if alone and "walks" in weights else name, UNNAMED)
         by_place = SMOOTHING / (SMOOTHING + 1.0 + np.arange(len(each)))
         ids.append(each.pins)
         points.append(weight.place * by_place + weight.score * _normalised(each.scores, weight.relative))

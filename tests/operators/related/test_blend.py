@@ -24,6 +24,12 @@ def test_places_and_scores_by_hand() -> None:
     assert joined.scores == pytest.approx(expected)
 
 
+def test_boards_speak_for_walks_that_are_not_asked() -> None:
+    weights = {"boards": Weight(0.0, 0.1), "walks": Weight(0.0, 0.9)}
+    assert blend({"boards": found((1, 2.0))}, weights).scores == pytest.approx([0.9])
+    assert blend({"boards": found((1, 2.0)), "walks": found((3, 1.0))}, weights).scores == pytest.approx([0.9, 0.1])
+
+
 def test_scores_that_count_something_count_from_zero() -> None:
     joined = blend({"walks": found((1, 100.0), (2, 90.0))}, {"walks": Weight(0.0, 1.0)})
     assert joined.scores == pytest.approx([1.0, 0.9])
