@@ -254,7 +254,7 @@ class SavesModel:
 
 
 def _strided(begin: int, end: int, count: int, seed: int) -> Ints:
-    """Places ``begin`` … ``end`` - 1 of an order of 0 … ``count`` - 1 in which each comes once, far from the last one."""
+    """Places ``begin`` … ``end`` - 1 of an order of 0 … ``count`` - 1 in which each comes once."""
     stride = max(1, int(count * 0.6180339887))
     while gcd(stride, count) > 1:
         stride += 1
