@@ -15,8 +15,8 @@ FIRST = 77_340_001
 TRIPLES = [[FIRST + 3 * group + place for place in range(3)] for group in range(4)]
 ASKED, ITS_OWN = TRIPLES[0][0], set(TRIPLES[0][1:])
 LOVED, IGNORED = TRIPLES[3][0], TRIPLES[3][1]
-#: A hundred sessions a triple: of ten, vectors know next to nothing yet.
-PINNERS = range(8_810_000, 8_810_400)
+#: Three hundred sessions a triple: of ten, vectors know next to nothing yet.
+PINNERS = range(8_810_000, 8_811_200)
 
 
 def asked(worker: Worker, query: str = "") -> dict[str, Any]:
@@ -56,10 +56,11 @@ def test_sessions_and_clicks_make_related_pins_and_survive_a_kill(worker: Worker
     saves = [{"time": now + 200 + n, "pinner": PINNERS[n], "pin": LOVED, "board": 5, **seen} for n in range(30)]
     worker.send("saves", saves)
     until("what is clicked is lifted", lambda: boosts(worker).get(LOVED, 0) > 0.4, 60)
-    before = until("and what is not sinks", lambda: (found := boosts(worker)).get(IGNORED, 0) < 0 and found, 30)
+    until("and what is not sinks", lambda: boosts(worker).get(IGNORED, 0) < 0, 30)
     # Sums are in ClickHouse a moment after memory has them.
-    count = "SELECT sum(impressions) AS n FROM related_actions WHERE slate = " + str(seen["slate"])
-    until("all is stored", lambda: int(worker.query(count)["n"][0]) == len(shown), 60)
+    count = "SELECT sum(impressions + saves) AS n FROM related_actions WHERE slate = " + str(seen["slate"])
+    until("all is stored", lambda: int(worker.query(count)["n"][0]) == len(shown) + len(saves), 60)
+    before = boosts(worker)
     assert not worker.differing()
 
     worker.kill()
