@@ -1,4 +1,4 @@
-"""Pace: while a worker is behind the log, counting goes first and slates take only a share of its time.
+"""Pace: while a worker is behind the log, counting goes first; slates and learning take only a share of its time.
 
 A slate for something that happened minutes ago is worth little, and each costs as much as counting thousands of events.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 #: A worker is behind when what it reads has been in Kafka for longer than this, seconds.
 BEHIND = 5.0
-#: The share of time that slates take meanwhile.
-SHARE = 0.1
+#: The share of time that slates take meanwhile, and that each learner takes.
+SHARE, LEARNING = 0.1, 0.02
 
 
 class Pace:
@@ -26,6 +26,6 @@ class Pace:
         """Is what is read now so old that slates must wait?"""
         return self.age > BEHIND
 
-    def rest(self, spent: float) -> float:
-        """Seconds to leave to counting after ``spent`` seconds of building slates."""
-        return spent * (1 / SHARE - 1) if self.behind else 0.0
+    def rest(self, spent: float, share: float = SHARE) -> float:
+        """Seconds to leave to counting after ``spent`` seconds of building slates, or of what else has a share."""
+        return spent * (1 / share - 1) if self.behind else 0.0

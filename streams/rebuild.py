@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 2_000_000
 #: Raw rows that a start reads: at least as many as event ids are remembered.
 LATEST_ROWS = 4_000_000
-#: Actions that a start learns anew of what comes next; some seconds.
-LEARNED_ROWS = 100_000
 #: After so many half-lives nothing is left of what was earned.
 TRENDING_MS = 40 * HALF_LIFE_MS
 
@@ -52,7 +50,6 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     await _saves(state, events)
     await _recent(state, events, latest)
     await _for_related(state, events, latest)
-    await _next_actions(state, events, latest)
     await chosen_since(state, events)
     await slate_memory.load(state, events)
     newest = await events.query(
@@ -176,7 +173,7 @@ async def _recent(state: HotState, events: EventStore, latest: str) -> None:
 
 
 async def _for_related(state: HotState, events: EventStore, latest: str) -> None:
-    """Actions of the latest rows for Pin2Vec, which learns them when the worker runs; all of Memboost's sums."""
+    """Actions of the latest rows of sessions, which the worker learns from when it runs; all of Memboost's sums."""
     sql = f"{related_memory.ACTIONS} AND ({latest}) AND {{chunk}}"
     newest = 0
     async for rows in _chunks(events, sql, "pinner", "engagement"):
@@ -188,19 +185,6 @@ async def _for_related(state: HotState, events: EventStore, latest: str) -> None
         related_memory.take_pairs(state, rows)
     if rates := await events.query(related_memory.RATES):
         related_memory.take_rates(state, rates)
-
-
-async def _next_actions(state: HotState, events: EventStore, latest: str) -> None:
-    """The latest actions again, in the order of time."""
-    kinds = f"{Kind.CLOSEUP.value}, {Kind.OUTBOUND_CLICK.value}, {Kind.SAVE.value}"
-    rows = await events.query(
-        f"SELECT pinner, time, pin FROM engagement WHERE kind IN ({kinds}) AND pinner != 0 AND ({latest})"
-        f" ORDER BY time DESC, event_id DESC LIMIT {LEARNED_ROWS}"
-    )
-    if rows:
-        pinner, time, pin = (np.array(rows[name][::-1]) for name in ("pinner", "time", "pin"))
-        live = ~state.catalogue.is_deleted(pin)
-        state.next_actions.update(pinner[live], time[live], pin[live])
 
 
 async def chosen_since(state: HotState, events: EventStore, since: int = -1) -> None:

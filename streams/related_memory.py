@@ -15,14 +15,14 @@ from operators.events import Kind, Surface
 from operators.pin2vec.pin2vec import LAG_MS
 from operators.pin2vec.waiting import Actions
 from operators.related.memboost import PLACES, WORTH, related_slate
-from streams.pace import Pace
+from streams.pace import LEARNING, Pace
 
 if TYPE_CHECKING:
     from streams.rebuild import Rows
     from streams.state import HotState
 
 #: Actions learned before others may do something: some five milliseconds.
-SLICE = 512
+SLICE = 128
 #: Rest after each, as a multiple of what it took.
 RESTS = 3.0
 #: Seconds between looks at what is due to be learned.
@@ -79,7 +79,7 @@ def take_rates(state: HotState, rows: Rows) -> None:
 async def learn(state: HotState, now: int, pace: Pace | None = None) -> int:
     """Learn what waited long enough at ``now`` (ms, the broker's clock), slice by slice; returns how many actions.
 
-    It takes a quarter of the time at most, and while the worker is behind a tenth.
+    It takes a quarter of the time at most, and next to nothing while the worker is behind.
     """
     done = 0
     while True:
@@ -89,7 +89,7 @@ async def learn(state: HotState, now: int, pace: Pace | None = None) -> int:
             return done
         done += learned
         spent = time.thread_time() - began
-        await asyncio.sleep(max(RESTS * spent, pace.rest(spent) if pace else 0.0))
+        await asyncio.sleep(max(RESTS * spent, pace.rest(spent, LEARNING) if pace else 0.0))
 
 
 def _living(catalogue: Catalogue, pins: Ints) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 
+from streams.pace import LEARNING, Pace
 from streams.state import HotState
 
 log = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ LOOK_SECONDS, SHORT_SECONDS = 0.5, 60.0
 SHARE = 0.25
 
 
-async def learn(state: HotState) -> float:
+async def learn(state: HotState, pace: Pace) -> float:
     """Take one step where one is due; returns the seconds to wait before the next call."""
     model = state.together
     if not model.due:
@@ -26,4 +27,5 @@ async def learn(state: HotState) -> float:
     except MemoryError:
         log.exception("the model of saves does not learn: give the worker more memory")
         return SHORT_SECONDS
-    return max(0.05, (time.monotonic() - began) * (1 / SHARE - 1))
+    spent = time.monotonic() - began
+    return max(0.05, spent * (1 / SHARE - 1), pace.rest(spent, LEARNING))

@@ -162,7 +162,8 @@ class Graph(Beside):
     @Service.task
     async def _learn(self) -> None:
         while not self.should_stop:
-            await self.sleep(await saves_model.learn(self.app.engine.state))
+            engine = self.app.engine
+            await self.sleep(await saves_model.learn(engine.state, engine.pace))
 
 
 class Sessions(Beside):

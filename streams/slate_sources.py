@@ -184,7 +184,9 @@ async def next_actions(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     """What others did next after what the pinner did last, learned from every action as it comes."""
     found: list[Found] = []
     for ask in asks:
-        come = engine.state.next_actions.next(ask.pinner, ask.now, ask.choices.source_limit)
+        acted = engine.state.recent.actions(ask.pinner)
+        pause = (ask.now - int(acted.times[0])) / 1000 if len(acted.times) else 0.0
+        come = engine.state.next_actions.next(acted.pins, pause, ask.choices.source_limit)
         found.append(Found(come.items, come.scores.astype(np.float32)))
         await asyncio.sleep(0)
     return found

@@ -21,6 +21,7 @@ from operators.graph.origin import Origin
 from operators.identity import stable_id
 from operators.interests.chosen import Chosen
 from operators.pin2vec.pin2vec import Pin2Vec
+from operators.pin2vec.waiting import Actions
 from operators.quality import Quality
 from operators.recent_actions import RecentActions
 from operators.related.memboost import Memboost
@@ -37,8 +38,6 @@ from streams.stores.protocols import EventStore
 
 #: Of the model of saves: some 1.3 KB a pin. Larger ones find more: ``docs/collaborative.md``.
 WIDTH, DIRECTIONS = 32, 64
-#: What a next action is learned from.
-ACTED = (Kind.CLOSEUP.value, Kind.OUTBOUND_CLICK.value, Kind.SAVE.value)
 
 
 class HotState:
@@ -55,9 +54,9 @@ class HotState:
         self.together = SavesModel(self.board_graph, learning=Learning(width=WIDTH), directions=DIRECTIONS)
         self.trending = Trending()
         self.recent = RecentActions()
-        self.pin2vec = Pin2Vec()
-        self.memboost = Memboost()
         self.next_actions = NextActions()
+        self.pin2vec = Pin2Vec(then=self._learn_what_follows)
+        self.memboost = Memboost()
         self.chosen = Chosen()
         self.shown = Shown()
         self.rewards = Rewards()
@@ -77,9 +76,6 @@ class HotState:
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
         self.trending.update(engagement, ignored=deleted)
         related_memory.fold(self, engagement, deleted)
-        acted = np.flatnonzero(np.isin(engagement.kind, ACTED) & ~deleted)
-        acted = acted[np.argsort(engagement.time[acted], kind="stable")]
-        self.next_actions.update(engagement.pinner[acted], engagement.time[acted], engagement.pin[acted])
 
     def apply_pins(self, events: Sequence[tuple[int, PinEvent]]) -> NDArray[np.bool_]:
         """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""
@@ -143,6 +139,9 @@ class HotState:
     async def load(self, events: EventStore) -> None:
         """Rebuild everything from ClickHouse. Raises StoreUnavailable."""
         await rebuild(self, events)
+
+    def _learn_what_follows(self, actions: Actions) -> None:
+        self.next_actions.update(actions.pinner, actions.time, actions.pin)
 
     def _settle(self, pins: Ints, boards_before: Ints) -> None:
         """Bring what hangs off the catalogue in line with it, whichever of the events won."""

@@ -82,7 +82,7 @@ def warm_up() -> None:
     state.quality.domains(one, _TIME)
     state.quality.leaders(1, _TIME)
     state.recent.saved(3)
-    state.next_actions.next(3, _TIME, 1)
+    state.next_actions.next(ids, 1.0, 1)
     clusters(np.eye(3), 1.0)
     state.recent.seen(3)
     state.recent.has_saved(3, ids)

@@ -6,7 +6,7 @@ sitting is a sentence, pins are its words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ LAG_MS = 15_000
 #: Memory is looked after once in so many actions: at the same ones whatever batches they come in.
 EVERY = 1_024
 #: Beyond so many that wait, the first are passed over: a worker that is so far behind has other things to do.
-MOST_WAITING = 2_000_000
+MOST_WAITING = 500_000
 #: What is kept of pins that have no vector yet, for each that may have one.
 _CANDIDATES = 3
 _ACTIONS = (Kind.CLOSEUP, Kind.OUTBOUND_CLICK, Kind.SAVE)
@@ -73,8 +73,9 @@ class Pin2Vec:
     About 600 bytes for a pin with a vector, 40 without, 64 a pinner; the least acted on leave, a tenth at a time.
     """
 
-    def __init__(self, how: Learning | None = None) -> None:
-        self.how = how or Learning()
+    def __init__(self, how: Learning | None = None, then: Callable[[Actions], None] | None = None) -> None:
+        """``then`` is called with the same actions, in the same order: who else learns from them."""
+        self.how, self._then = how or Learning(), then
         self._waiting = Waiting()
         self._clear()
 
@@ -143,6 +144,8 @@ class Pin2Vec:
             if len(self._waiting) == before:
                 break
             self._learn(some)
+            if self._then is not None:
+                self._then(some)
             done += before - len(self._waiting)
             if len(some.pin) and self._state[LEARNED] % EVERY == 0:
                 self._look_after()

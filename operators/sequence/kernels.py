@@ -91,9 +91,10 @@ def teach(tables, histories, weights, scratch, items, pinner, item, seconds):  #
 
 @njit(cache=True)
 def learn(tables, histories, weights, scratch, items, number, pinners, taken, seconds):  # type: ignore[no-untyped-def]
-    """Fold actions in, in order; ``number`` were folded in before. ``taken`` are rows of items, below ``items``."""
+    """Fold actions in, in order, after ``number`` others, with ``items`` known; ``taken`` are their rows."""
     for at in range(len(pinners)):
         pinner, item, now = pinners[at], taken[at], seconds[at]
+        items = max(items, np.int64(item) + 1)
         if (number + at) % TAUGHT == 0:
             teach(tables, histories, weights, scratch, items, pinner, item, now)
         count = histories.counts[pinner]
@@ -110,13 +111,15 @@ def learn(tables, histories, weights, scratch, items, number, pinners, taken, se
 
 
 @njit(cache=True)
-def score(tables, histories, weights, scratch, pinner, now, rows, everything):  # type: ignore[no-untyped-def]
-    """Scores of items for a pinner: ``(rows, scores)``, of ``rows`` if ``everything``, else of what tables hold."""
-    history = latest(histories, pinner)
+def score(tables, weights, scratch, history, actions, pause, rows, everything):  # type: ignore[no-untyped-def]
+    """Scores of items after a history: ``(rows, scores)``, of ``rows`` if ``everything``, else of what tables hold.
+
+    ``history`` are rows of items, newest first, -1 where one is not known; ``actions`` is how many there were ever, and
+    ``pause`` how many seconds ago the last one was.
+    """
     size = mixing.spread(tables, history, _CLASS_OF, scratch.sums, scratch.touched, scratch.known)
     asked = rows if everything else scratch.touched[:size].copy()
-    pause = now - histories.seconds[pinner] if len(history) else 0.0
-    values = weights.values[mixing.context(histories.counts[pinner], pause)]
+    values = weights.values[mixing.context(actions, pause)]
     logs = np.empty(mixing.SOURCES)
     scores = np.empty(len(asked))
     for at in range(len(asked)):

@@ -52,13 +52,15 @@ def context(actions, pause):  # type: ignore[no-untyped-def]
 def spread(tables, history, classes, sums, touched, known):  # type: ignore[no-untyped-def]
     """Sum into ``sums`` ``(CLASSES, n)`` how often items followed those of ``history`` (newest first), as shares.
 
-    Returns how many items were touched; their rows stand first in ``touched``. ``known`` gets in how many tables of
-    each class anything was found.
+    Rows below 0 are items that nothing is known of. Returns how many items were touched; their rows stand first in
+    ``touched``. ``known`` gets in how many tables of each class anything was found.
     """
     size = 0
     known[:] = 0
     for gap in range(1, len(history) + 1):
         before, gap_class = history[gap - 1], classes[gap]
+        if before < 0:
+            continue
         total = tables.totals[gap_class, before]
         if total <= 0:
             continue

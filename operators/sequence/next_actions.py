@@ -18,7 +18,11 @@ from operators.sequence.tables import CLASSES, WINDOW, empty, only, with_room
 MAX_ITEMS, MAX_PINNERS = 50_000, 100_000
 #: Followers of an item in each class of gaps.
 FOLLOWERS = 64
+#: Memory is looked after once in so many actions: at the same ones whatever batches they come in.
+EVERY = 1_024
 _DAY = 1
+
+Rows = NDArray[np.int32]
 
 
 class Next(NamedTuple):
@@ -32,7 +36,8 @@ class NextActions:
     """Tables of what follows what, the latest items of each pinner, and how the tables are mixed.
 
     Memory: 8 bytes a follower, seven classes of them (3.6 kB an item with 64), and 300 bytes a pinner. An action costs
-    as much whatever was learned before. The order of actions counts: fold those of one pinner in as they happened.
+    as much whatever was learned before. What is learned is a function of the sequence of actions, bit for bit, whatever
+    batches they come in; fold those of one pinner in as they happened.
     """
 
     def __init__(self, followers: int = FOLLOWERS, max_items: int = MAX_ITEMS, max_pinners: int = MAX_PINNERS) -> None:
@@ -58,34 +63,23 @@ class NextActions:
         if not pinners.all():
             person = pinners != 0
             pinners, times, items = pinners[person], times[person], items[person]
-        if not len(pinners):
-            return
-        rows, people = self._items.intern(items), self._pinners.intern(pinners)
-        self._tables = with_room(self._tables, len(self._items))
-        if self._scratch.sums.shape[1] < self._tables.used.shape[1]:
-            self._scratch = _scratch(self._tables.used.shape[1])
-        self._histories = Histories(*(grown(each, len(self._pinners)) for each in self._histories))
-        size = len(self._items)
-        kernels.learn(
-            self._tables, self._histories, self._weights, self._scratch, size, self._number, people, rows, times / 1000
-        )
-        self._number += len(rows)
-        # Cut by a tenth at a time, so that forgetting is rare.
-        if len(self._items) > self._max_items * 1.1:
-            self._keep_items()
-        if len(self._pinners) > self._max_pinners * 1.1:
-            self._keep_pinners(np.argsort(-self._histories.seconds[: len(self._pinners)], kind="stable"))
+        done = 0
+        while done < len(pinners):
+            part = slice(done, done + EVERY - self._number % EVERY)
+            self._learn(pinners[part], times[part], items[part])
+            done = part.stop
+            if self._number % EVERY == 0:
+                self._look_after()
 
-    def next(self, pinner: int, now: int, k: int) -> Next:
-        """The ``k`` items that most likely come next at ``now`` (ms), without those of the latest history."""
-        person = self._pinners.find(pinner)
-        if person < 0:
-            return Next(np.zeros(0, np.int64), np.zeros(0))
-        none = np.zeros(0, np.int32)
-        rows, scores = kernels.score(
-            self._tables, self._histories, self._weights, self._scratch, person, now / 1000, none, False
-        )
-        stays = ~np.isin(rows, kernels.latest(self._histories, person))
+    def next(self, history: Ints, pause: float, k: int) -> Next:
+        """The ``k`` items that most likely come next, without those of the history.
+
+        ``history`` ``(n,)`` is what was done, newest first, whether that was learned yet or not; the last of it
+        ``pause`` seconds ago.
+        """
+        known = self._items.lookup(history[:WINDOW])
+        rows, scores = self._scored(known, len(history), pause, np.zeros(0, np.int32), everything=False)
+        stays = ~np.isin(rows, known)
         rows, scores = rows[stays], scores[stays]
         items = self._items.ids[rows]
         order = np.lexsort((items, -scores))[:k]
@@ -98,9 +92,10 @@ class NextActions:
         rows = self._items.lookup(items)
         known = rows >= 0
         out = np.full(len(items), -np.inf)
-        out[known] = kernels.score(
-            self._tables, self._histories, self._weights, self._scratch, person, now / 1000, rows[known], True
-        )[1]
+        count = int(self._histories.counts[person])
+        pause = now / 1000 - self._histories.seconds[person] if count else 0.0
+        history = kernels.latest(self._histories, person)
+        out[known] = self._scored(history, count, pause, rows[known], everything=True)[1]
         return out
 
     def erase(self, pinner: int) -> None:
@@ -109,6 +104,40 @@ class NextActions:
         if row >= 0:
             self._histories.counts[row] = 0
             self._histories.items[row] = 0
+
+    def _learn(self, pinners: Ints, times: Ints, items: Ints) -> None:
+        before = len(self._items)
+        rows, people = self._items.intern(items), self._pinners.intern(pinners)
+        self._tables = with_room(self._tables, len(self._items))
+        if self._scratch.sums.shape[1] < self._tables.used.shape[1]:
+            self._scratch = _scratch(self._tables.used.shape[1])
+        self._histories = Histories(*(grown(each, len(self._pinners)) for each in self._histories))
+        kernels.learn(
+            self._tables,
+            self._histories,
+            self._weights,
+            self._scratch,
+            before,
+            self._number,
+            people,
+            rows,
+            times / 1000,
+        )
+        self._number += len(rows)
+
+    def _look_after(self) -> None:
+        # Cut by a tenth at a time, so that forgetting is rare.
+        if len(self._items) > self._max_items * 1.1:
+            self._keep_items()
+        if len(self._pinners) > self._max_pinners * 1.1:
+            self._keep_pinners(np.argsort(-self._histories.seconds[: len(self._pinners)], kind="stable"))
+
+    def _scored(
+        self, history: Rows, actions: int, pause: float, rows: Rows, *, everything: bool
+    ) -> tuple[Rows, NDArray[np.float64]]:
+        return kernels.score(
+            self._tables, self._weights, self._scratch, history, actions, float(pause), rows, everything
+        )
 
     def _keep_items(self) -> None:
         size = len(self._items)

@@ -37,6 +37,9 @@ def command(loglevel: str, standby: bool, as_json: bool, faust_arguments: tuple[
         api = f"http://{settings.host}:{settings.port('api')}"
         click.echo(json.dumps({"pid": os.getpid(), "api": api}))
     collect_seldom()
+    # Before numpy is loaded: threads of one product wait for each other busily, which costs the worker twice the time
+    # of learning and gains nothing (21 ms of CPU a step with one, 43 with two).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from faust.cli.faust import cli  # here, because it takes a second that other commands need not wait for
 
     if standby:

@@ -98,6 +98,10 @@ async def test_a_restart_gives_what_a_running_worker_has(store: ClickHouseHTTP) 
     one, other = live.pin2vec.snapshot(), again.pin2vec.snapshot()
     assert len(live.pin2vec) == 60
     assert all(np.array_equal(one[name], other[name]) for name in one)
+    for pin in PINS[:10]:
+        following, anew = (state.next_actions.next(np.array([pin]), 1.0, 60) for state in (live, again))
+        assert len(following.items) and np.array_equal(following.items, anew.items)
+        assert np.array_equal(following.scores, anew.scores)
     for query in PINS[:10].tolist():
         assert np.array_equal(live.memboost.boosts(query, PINS), again.memboost.boosts(query, PINS))
         assert live.memboost.best(query, 60).pins.tolist() == again.memboost.best(query, 60).pins.tolist()

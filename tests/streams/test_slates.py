@@ -9,11 +9,13 @@ import pytest
 from operators.events import Kind, PinEvent, PinnerEvent
 from operators.linchpin.columns import Float
 from operators.linchpin.transform import REGISTRY, transform
+from operators.pin2vec.pin2vec import LAG_MS
 from operators.slate.choices import Choices
 from operators.slate.explain import explain
 from operators.slate.ordering import Ordering
 from operators.slate.slate import decode, features_of
 from operators.slate.utility import Weights
+from streams import related_memory
 from streams.slate_spec import SHIPPED, refused, shipped
 from streams.slates import SlateRequest, build_slates, encode_slate, slate_rows
 from streams.state import HotState
@@ -308,8 +310,10 @@ async def test_what_others_did_next_and_chosen_topics_are_sources(engine):
     for pinner in range(300, 330):
         act(engine, pinner, Kind.CLOSEUP, 100, time=NOW - 9000)
         act(engine, pinner, Kind.SAVE, 135, time=NOW - 8000)
+    await related_memory.learn(engine.state, NOW + LAG_MS)
     act(engine, ANN, Kind.CLOSEUP, 100)
-    assert engine.state.next_actions.next(ANN, NOW, 3).items[0] == 135
+    assert not len(engine.state.next_actions.next(np.array([135]), 1.0, 3).items)
+    assert engine.state.next_actions.next(np.array([100]), 1.0, 3).items[0] == 135
     slate = await slate_of(engine, choices=Choices(ordering=Ordering(size=100), source_seconds=5, rank_seconds=5))
     assert "next" in {name for item in slate.items if item.pin == 135 for name in item.sources}
     engine.state.apply_pinner(PinnerEvent(type="interests", pinner=EVE, time=NOW, interests=["sofas", " "]))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from operators.sequence.next_actions import NextActions
-from operators.sequence.tables import CLASSES
 
 HOUR = 3_600_000
 NOW = 1_750_000_000_000
@@ -24,8 +23,7 @@ def _walks(chance, pinners, length, items):
 def test_what_follows_is_found_and_in_its_direction():
     model = NextActions()
     model.update(*_walks(np.random.default_rng(0), 200, 20, 50))
-    model.update(np.array([999]), np.array([NOW + HOUR]), np.array([7]))
-    come = model.next(999, NOW + HOUR, 5)
+    come = model.next(np.array([7]), 1.0, 5)
     assert come.items[0] == 8
     assert 6 not in come.items[:1]
     assert (np.diff(come.scores) <= 0).all()
@@ -39,7 +37,8 @@ def test_one_by_one_is_as_all_at_once_and_the_same_again():
     for at in range(0, len(pinners), 7):
         parts.update(pinners[at : at + 7], times[at : at + 7], items[at : at + 7])
     for pinner in (1, 20, 40):
-        one, two = (model.next(pinner, NOW + HOUR, 10) for model in (whole, parts))
+        history = items[pinners == pinner][::-1]
+        one, two = (model.next(history, 60.0, 10) for model in (whole, parts))
         assert one.items.tolist() == two.items.tolist()
         assert one.scores == pytest.approx(two.scores)
 
@@ -68,7 +67,7 @@ def test_memory_is_bounded_and_the_lately_active_stay():
         model.update(pinners, NOW + block * 48 * HOUR + np.arange(200) * 1000, items)
         sizes.append(model.nbytes)
     assert max(sizes[15:]) <= 2 * max(sizes[5:15])
-    come = model.next(int(pinners[-1]), NOW + 60 * 24 * HOUR, 20)
+    come = model.next(items[::-1], 1.0, 20)
     assert len(come.items)
     assert come.items.min() > 29 * 30 - 200
 
@@ -79,18 +78,35 @@ def test_a_full_table_keeps_the_frequent_followers():
     for pinner in range(1, 2001):
         after = 2 if chance.random() < 0.5 else int(chance.integers(3, 200))
         model.update(np.full(2, pinner), NOW + np.array([pinner * 10, pinner * 10 + 5]), np.array([1, after]))
-    model.update(np.array([5000]), np.array([NOW + HOUR]), np.array([1]))
-    assert model.next(5000, NOW + HOUR, 1).items.tolist() == [2]
+    assert model.next(np.array([1]), 1.0, 1).items.tolist() == [2]
 
 
 def test_strangers_erased_and_clocks_that_go_back():
     model = NextActions()
-    assert len(model.next(1, NOW, 5).items) == 0
+    assert len(model.next(np.array([1]), 1.0, 5).items) == 0
     model.update(np.array([0, 1]), np.array([NOW, NOW]), np.array([5, 6]))
     assert len(model) == 1
     model.update(np.array([1, 2, 1]), np.array([NOW - 9 * HOUR, NOW + 10**13, 1_200_000_000_000]), np.array([7, 6, 8]))
     assert np.isfinite(model.scores(1, NOW, np.array([6, 7, 8]))).all()
     assert model.scores(1, NOW, np.array([12345]))[0] == -np.inf
     model.erase(1)
-    assert len(model.next(1, NOW, 5).items) == 0
-    assert CLASSES == 7
+    model.update(np.array([1]), np.array([NOW]), np.array([6]))
+    assert len(model.next(np.zeros(0, np.int64), 0.0, 5).items) == 0
+    assert len(model.next(np.array([12345]), 1.0, 5).items) == 0
+
+
+def test_items_that_nothing_is_known_of_keep_their_place():
+    """What was done a moment ago is in the history before anything is learned of it."""
+    model = NextActions()
+    for pinner in range(1, 50):
+        model.update(np.full(3, pinner), NOW + np.arange(3) * 1000, np.array([1, 2, 3]))
+    assert model.next(np.array([777, 1]), 1.0, 2).items.tolist() == [3]
+    assert model.next(np.array([1]), 1.0, 2).items.tolist() == [2]
+
+
+def test_an_erased_history_is_gone():
+    model = NextActions()
+    model.update(np.full(2, 1), np.array([NOW, NOW + 1]), np.array([6, 7]))
+    model.erase(1)
+    model.update(np.full(1, 1), np.array([NOW + 2]), np.array([8]))
+    assert len(model.next(np.array([7]), 1.0, 5).items) == 0
