@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from tests.chaos.proxy import FaultProxy
+from tests.integration.running import until
 
 
 @pytest.fixture
@@ -94,7 +95,8 @@ def test_answers_are_lost_after_the_request_arrived(proxy: FaultProxy) -> None:
         client.sendall(b"done")
         with pytest.raises(TimeoutError):
             client.recv(1)
-        assert (proxy.bytes_up, proxy.bytes_down) == (4, 0)
+        until("the request arrived", lambda: proxy.bytes_up == 4, 5)
+        assert proxy.bytes_down == 0
 
 
 def test_a_cut_resets_what_is_open_and_lets_the_next_pass(proxy: FaultProxy) -> None:
@@ -138,6 +140,7 @@ def test_corrupted_answers_differ_where_said(proxy: FaultProxy) -> None:
 def test_no_upstream_is_a_reset(echo: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with FaultProxy(port) as proxy, connected(proxy) as client, pytest.raises(ConnectionResetError):
+    # The reset may come while the connection is made.
+    with FaultProxy(port) as proxy, pytest.raises(ConnectionResetError), connected(proxy) as client:
         client.sendall(b"anybody?")
         client.recv(1)
