@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,6 @@ def look_of(pin: int) -> np.ndarray:
     middle = np.random.default_rng(1_000 + pin % 2).normal(size=WIDTH)
     vector = middle + 0.7 * random.normal(size=WIDTH)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("pinsage") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
 
 
 @pytest.fixture
