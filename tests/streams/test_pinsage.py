@@ -22,7 +22,7 @@ from streams.pinsage_convolving import LOOK, Convolving, convolve
 from streams.pinsage_related import pinsage as related_source
 from streams.settings import EMBEDDED, Settings
 from streams.slate_signals import ask_of
-from streams.slate_sources import pinsage as slate_source
+from streams.slate_sources.nearest import pinsage as slate_source
 from streams.stores.triton import TritonModels
 from tests.clickhouse_process import EmbeddedServer
 from tests.streams.serving import NOW, make_engine, nowhere, remember
