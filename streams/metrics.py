@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter as Counted
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -226,15 +227,19 @@ class Metrics:
         self._stage_items.labels(stage, "out").inc(left)
         self._stage_seconds.labels(stage).observe(seconds)
 
-    def places(self, slate: Slate) -> None:
-        """Who proposed the pins of a slate, how the candidates were shared, and what was explored."""
-        for source, share in slate.shares.items():
+    def places(self, slates: Sequence[Slate]) -> None:
+        """Who proposed the pins of slates, how the candidates were shared, and what was explored."""
+        items = [item for slate in slates for item in slate.items]
+        shares = Counted[str]()
+        for slate in slates:
+            shares.update(slate.shares)
+        for source, share in shares.items():
             self._shares.labels(source).inc(share)
-        for item in slate.items:
-            for source in item.sources:
-                self._places.labels(source).inc()
-        self._all_places.inc(len(slate.items))
-        self._explored.inc(sum(item.explored for item in slate.items))
+        # Summed first: a label costs more than a sum.
+        for source, places in Counted(source for item in items for source in item.sources).items():
+            self._places.labels(source).inc(places)
+        self._all_places.inc(len(items))
+        self._explored.inc(sum(item.explored for item in items))
 
     def recorded(self, slates: int, size: int) -> None:
         """Slates whose records are in ClickHouse, and their bytes."""

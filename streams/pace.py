@@ -7,7 +7,7 @@ from __future__ import annotations
 
 #: A worker is behind when what it reads has been in Kafka for longer than this, seconds.
 BEHIND = 5.0
-#: The share of time that slates take meanwhile, and that each learner takes.
+#: The share of time that slates take meanwhile; and what each learner takes, also while a crowd waits for slates.
 SHARE, LEARNING = 0.1, 0.02
 
 
@@ -16,6 +16,8 @@ class Pace:
 
     def __init__(self) -> None:
         self.age = 0.0
+        #: Do more pinners wait for slates than can be served at once? Told by who makes slates.
+        self.crowded = False
 
     def read(self, logged: int, now: int) -> None:
         """An event that Kafka has had since ``logged`` was read at ``now``; milliseconds."""
@@ -26,6 +28,15 @@ class Pace:
         """Is what is read now so old that slates must wait?"""
         return self.age > BEHIND
 
-    def rest(self, spent: float, share: float = SHARE) -> float:
-        """Seconds to leave to counting after ``spent`` seconds of building slates, or of what else has a share."""
-        return spent * (1 / share - 1) if self.behind else 0.0
+    @property
+    def pressed(self) -> bool:
+        """Should what can wait leave the worker to what cannot?"""
+        return self.crowded or self.behind
+
+    def rest(self, spent: float) -> float:
+        """Seconds to leave to counting after ``spent`` seconds of building slates."""
+        return spent * (1 / SHARE - 1) if self.behind else 0.0
+
+    def rest_of_learner(self, spent: float) -> float:
+        """Seconds to leave to everything else after ``spent`` seconds of learning."""
+        return spent * (1 / LEARNING - 1) if self.pressed else 0.0

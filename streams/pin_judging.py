@@ -85,7 +85,7 @@ class Judging:
             return self.pause
         self._waiting -= len(some)
         self._engine.metrics.unjudged(self._waiting)
-        return (monotonic() - began) * (RESTS_BEHIND if self._engine.pace.behind else RESTS)
+        return (monotonic() - began) * (RESTS_BEHIND if self._engine.pace.pressed else RESTS)
 
     @property
     def pause(self) -> float:

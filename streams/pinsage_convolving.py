@@ -88,7 +88,7 @@ class Convolving:
             self._pinsage.give_back(pins)
             raise
         self._pinsage.tell()
-        return (monotonic() - began) * (RESTS_BEHIND if engine.pace.behind else RESTS)
+        return (monotonic() - began) * (RESTS_BEHIND if engine.pace.pressed else RESTS)
 
     async def _lead(self, began: float) -> None:
         """Queue pins that other workers left, that stand elsewhere now, or that are gone."""

@@ -15,7 +15,7 @@ from operators.events import Kind, Surface
 from operators.pin2vec.pin2vec import LAG_MS
 from operators.pin2vec.waiting import Actions
 from operators.related.memboost import PLACES, WORTH, related_slate
-from streams.pace import LEARNING, Pace
+from streams.pace import Pace
 
 if TYPE_CHECKING:
     from streams.rebuild import Rows
@@ -40,6 +40,8 @@ def fold(state: HotState, engagement: Engagement, deleted: NDArray[np.bool_]) ->
     """Fold a batch in; ``deleted`` ``(n,)`` says whose pins are."""
     state.pin2vec.update(engagement, deleted)
     seen = (engagement.surface == Surface.RELATED) & (engagement.slate != 0)
+    if not seen.any():
+        return
     ignored = deleted.copy()
     ignored[seen] |= ~_living(state.catalogue, related_slate(engagement.slate[seen]))
     state.memboost.update(engagement, ignored)
@@ -79,7 +81,7 @@ def take_rates(state: HotState, rows: Rows) -> None:
 async def learn(state: HotState, now: int, pace: Pace | None = None) -> int:
     """Learn what waited long enough at ``now`` (ms, the broker's clock), slice by slice; returns how many actions.
 
-    It takes a quarter of the time at most, and next to nothing while the worker is behind.
+    It takes a quarter of the time at most, and next to nothing while the worker is pressed.
     """
     done = 0
     while True:
@@ -89,7 +91,7 @@ async def learn(state: HotState, now: int, pace: Pace | None = None) -> int:
             return done
         done += learned
         spent = time.thread_time() - began
-        await asyncio.sleep(max(RESTS * spent, pace.rest(spent, LEARNING) if pace else 0.0))
+        await asyncio.sleep(max(RESTS * spent, pace.rest_of_learner(spent) if pace else 0.0))
 
 
 def _living(catalogue: Catalogue, pins: Ints) -> NDArray[np.bool_]:

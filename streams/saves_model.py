@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from streams.pace import LEARNING, Pace
+from streams.pace import Pace
 from streams.state import HotState
 
 log = logging.getLogger(__name__)
@@ -28,4 +28,4 @@ async def learn(state: HotState, pace: Pace) -> float:
         log.exception("the model of saves does not learn: give the worker more memory")
         return SHORT_SECONDS
     spent = time.monotonic() - began
-    return max(0.05, spent * (1 / SHARE - 1), pace.rest(spent, LEARNING))
+    return max(0.05, spent * (1 / SHARE - 1), pace.rest_of_learner(spent))

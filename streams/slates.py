@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
 from streams.slate_recording import Kernels, Known, Placed, record_of
 from streams.slate_signals import ask_of, known_of, relevances
 from streams.slate_sources import ASK_MILVUS, SOURCES
-from streams.slate_sources.ask import Ask
+from streams.slate_sources.ask import Ask, Source
 from streams.slate_spec import SlateSpec, spec_of
 from streams.slate_stages import Stages
 from streams.stores.protocols import Ranked
@@ -58,7 +58,8 @@ async def build_slates(
 ) -> list[Slate]:
     """One slate for each request, in order: one search of Milvus and one call of the ranker for all of them.
 
-    ``choices`` default to ``slates.toml`` in the home folder; when ``busy``, slates are made from fewer candidates.
+    ``choices`` default to ``slates.toml`` in the home folder; when ``busy``, slates are made from fewer candidates and
+    fewer sources.
     To ``records`` is added what each slate was made from.
     Never raises for a part that is gone; ValueError when the requests are of different moments.
     """
@@ -67,16 +68,17 @@ async def build_slates(
     engine = as_it_serves(engine)
     choices = choices or choices_of(engine.settings.home)
     spec = spec_of(engine.settings, engine.metrics)
-    stages = Stages(engine.metrics, len(requests))
+    stages, sources_left = Stages(engine.metrics, len(requests)), dict(SOURCES)
     if busy and choices.busy_candidates < choices.candidates:
         steps = choices.walk_steps * choices.busy_candidates // choices.candidates
         choices = msgspec.structs.replace(choices, candidates=choices.busy_candidates, walk_steps=steps)
+        sources_left = {name: source for name, source in SOURCES.items() if name not in choices.busy_without}
         stages.leave_out("candidates")
     with stages.stage("seeds") as seeds:
         asks = await _asks(engine, requests, choices, stages)
         seeds.went_out = [len(ask.seeds) for ask in asks]
     with stages.stage("sources") as sources:
-        found = await _found(engine, asks, choices, stages)
+        found = await _found(engine, sources_left, asks, choices, stages)
         sources.went_out = [sum(len(each[row]) for each in found.values()) for row in range(len(requests))]
     with stages.stage("filters", sources.went_out) as filters:
         drafts = drafts_of(engine.state, requests, asks, found, choices, engine.settings.unsafe_above)
@@ -102,7 +104,10 @@ async def build_slates(
     with stages.stage("ordering", filters.went_out) as ordering:
         rate = engine.state.quality.rate
         placed = await _in_turns(
-            partial(_placed, engine, choices, rate), drafts, scores, [newness.take(part) for part in parts]
+            partial(_placed, engine, choices, rate, records is not None),
+            drafts,
+            scores,
+            [newness.take(part) for part in parts],
         )
         ordering.went_out = [len(each.places.rows) for each in placed]
     emitted = int(time.time() * 1000)
@@ -133,8 +138,10 @@ async def _asks(engine: Engine, requests: Sequence[SlateRequest], choices: Choic
     ]
 
 
-async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: Stages) -> dict[str, list[Found]]:
-    """Every source at once, each within its time; one that fails is named and left out."""
+async def _found(
+    engine: Engine, sources: Mapping[str, Source], asks: Sequence[Ask], choices: Choices, stages: Stages
+) -> dict[str, list[Found]]:
+    """All sources at once, each within its time; one that fails is named and left out."""
     answers = await asyncio.gather(
         *(
             stages.within(
@@ -143,10 +150,10 @@ async def _found(engine: Engine, asks: Sequence[Ask], choices: Choices, stages: 
                 source(engine, asks),
                 engine.vectors.circuit if name in ASK_MILVUS else None,
             )
-            for name, source in SOURCES.items()
+            for name, source in sources.items()
         )
     )
-    return {name: answer for name, answer in zip(SOURCES, answers, strict=True) if answer is not None}
+    return {name: answer for name, answer in zip(sources, answers, strict=True) if answer is not None}
 
 
 def _relevances(engine: Engine, draft: Draft) -> tuple[Floats, Floats]:
@@ -196,7 +203,15 @@ async def _ranked(
     return ranked.probabilities, {**encoder, "ranker": ranked.version}
 
 
-def _placed(engine: Engine, choices: Choices, rate: float, draft: Draft, scores: Floats, newness: Newness) -> Placed:
+def _placed(
+    engine: Engine,
+    choices: Choices,
+    rate: float,
+    recorded: bool,
+    draft: Draft,
+    scores: Floats,
+    newness: Newness,
+) -> Placed:
     # A pin that was deleted, or judged, while the ranker was asked must not go out.
     shown = showable(engine, draft.candidates.pins)
     rows = np.flatnonzero(shown)
@@ -213,7 +228,7 @@ def _placed(engine: Engine, choices: Choices, rate: float, draft: Draft, scores:
         seed=draft.ask.seed,
         choices=choices,
     )
-    return Placed(places.of(rows), shown, kernels.near(places.base))
+    return Placed(places.of(rows), shown, kernels.near(places.base) if recorded else [])
 
 
 async def _in_turns(work: Callable[..., T], *columns: Sequence[Any]) -> list[T]:

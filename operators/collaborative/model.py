@@ -173,18 +173,19 @@ class SavesModel:
 
     def recommend(self, pins: Ints, k: int) -> Related:
         """The ``k`` pins that go best with ``pins``, best first, equal ones by id; none of them, none that is gone."""
+        return self.recommend_each([pins], k)[0]
+
+    def recommend_each(self, lists: Sequence[Ints], k: int) -> list[Related]:
+        """:meth:`recommend` of several lists, whose pins are scored at once."""
         if self._members():
-            ids, every = self.score([pins])
-            scores = every[0].astype(np.float64)
-            real = np.flatnonzero(np.isfinite(scores))
-        else:
-            found, scores = self._beside(self._rows([pins]).pins)
-            ids = self.graph.pins.ids[found]
-            real = np.flatnonzero(~contains(ids, pins))
-        if len(real) > k > 0:
-            real = real[scores[real] >= np.partition(scores[real], len(real) - k)[len(real) - k]]
-        order = real[np.lexsort((ids[real], -scores[real]))][:k]
-        return Related(ids[order], scores[order])
+            ids, every = self.score(lists)
+            return [_best(ids, scores, np.isfinite(scores), k) for scores in every]
+        found: list[Related] = []
+        for pins in lists:
+            dense, scores = self._beside(self._rows([pins]).pins)
+            ids = self.graph.pins.ids[dense]
+            found.append(_best(ids, scores, ~contains(ids, pins), k))
+        return found
 
     def snapshot(self) -> Columns:
         """The graph and all that was learned as arrays, for ``numpy.savez``."""
@@ -273,6 +274,14 @@ def _standard(scores: Floats, live: NDArray[np.bool_]) -> Floats:
     of = scores[:, live]
     mean, deviation = of.mean(axis=1, keepdims=True), of.std(axis=1, keepdims=True)
     return (scores - mean) / np.maximum(deviation, 1e-9)
+
+
+def _best(ids: Ints, scores: NDArray[np.floating], allowed: NDArray[np.bool_], k: int) -> Related:
+    real, scores = np.flatnonzero(allowed), scores.astype(np.float64)
+    if len(real) > k > 0:
+        real = real[scores[real] >= np.partition(scores[real], len(real) - k)[len(real) - k]]
+    order = real[np.lexsort((ids[real], -scores[real]))][:k]
+    return Related(ids[order], scores[order])
 
 
 def _indexed(ids: Ints) -> IdIndex:

@@ -28,7 +28,7 @@ EVERY = 1_024
 MOST_WAITING = 500_000
 #: What is kept of pins that have no vector yet, for each that may have one.
 _CANDIDATES = 3
-_ACTIONS = (Kind.CLOSEUP, Kind.OUTBOUND_CLICK, Kind.SAVE)
+_IS_ACTION = np.isin(np.arange(256), (Kind.CLOSEUP, Kind.OUTBOUND_CLICK, Kind.SAVE))
 _EVER = 2**62
 
 
@@ -117,7 +117,7 @@ class Pin2Vec:
 
     def update(self, engagement: Engagement, ignored: NDArray[np.bool_] | None = None) -> None:
         """Let closeups, outbound clicks and saves wait to be learned; rows of erased pinners (0) are left out."""
-        counts = np.isin(engagement.kind, _ACTIONS) & (engagement.pinner != 0) & (engagement.pin != 0)
+        counts = _IS_ACTION[engagement.kind] & (engagement.pinner != 0) & (engagement.pin != 0)
         if ignored is not None:
             counts &= ~ignored
         if counts.any():

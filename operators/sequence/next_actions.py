@@ -13,6 +13,7 @@ from operators.sequence import kernels
 from operators.sequence.kernels import Histories, Scratch, Weights
 from operators.sequence.mixing import CONTEXTS, FIRST_SQUARES, SOURCES, first_weights
 from operators.sequence.tables import CLASSES, WINDOW, empty, only, with_room
+from operators.small_sets import contains
 
 #: Beyond, the items with the least popularity of late (half-life a day), and the pinners longest silent, are forgotten.
 MAX_ITEMS, MAX_PINNERS = 50_000, 100_000
@@ -79,7 +80,7 @@ class NextActions:
         """
         known = self._items.lookup(history[:WINDOW])
         rows, scores = self._scored(known, len(history), pause, np.zeros(0, np.int32), everything=False)
-        stays = ~np.isin(rows, known)
+        stays = ~contains(rows.astype(np.int64), known.astype(np.int64))
         rows, scores = rows[stays], scores[stays]
         items = self._items.ids[rows]
         order = np.lexsort((items, -scores))[:k]

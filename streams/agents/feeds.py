@@ -18,7 +18,7 @@ from streams.slates import SlateRequest, build_slates, encode_slate
 log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
 IDLE = 0.010
-#: With more than so many batches of pinners waiting, slates are made from fewer candidates.
+#: With more than so many batches of pinners waiting, slates are made from fewer candidates, and what can wait does.
 CROWD = 4
 #: Batches in the making at a time.
 TOGETHER = 3
@@ -37,6 +37,7 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
             await _first_of(making)
         due = engine.schedule.take(time.monotonic())
         if not due:
+            engine.pace.crowded = False
             await asyncio.sleep(IDLE)
             continue
         pinners = {entry.pinner for entry in due}
@@ -59,8 +60,9 @@ async def _first_of(making: dict[asyncio.Task[None], set[int]]) -> None:
 
 
 async def _make(engine: Engine, due: list[Due]) -> None:
+    engine.pace.crowded = len(engine.schedule) > CROWD * engine.schedule.batch
     try:
-        await _emit(engine, due, busy=len(engine.schedule) > CROWD * engine.schedule.batch)
+        await _emit(engine, due, busy=engine.pace.crowded)
     except Exception:
         engine.metrics.failed_slates(len(due))
         log.exception("slates for %s could not be built", [entry.pinner for entry in due])
@@ -80,7 +82,7 @@ async def _emit(engine: Engine, due: list[Due], *, busy: bool) -> None:
     engine.metrics.freshness([emitted - entry.logged / 1000 for entry in due])
     for slate in slates:
         engine.metrics.slates(slate.degraded)
-        engine.metrics.places(slate)
+    engine.metrics.places(slates)
     engine.metrics.sent(slates)
     remember(engine.state, slates)
     engine.slate_writer.write(slates)

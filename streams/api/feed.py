@@ -41,7 +41,7 @@ async def build(engine: Engine, pinner: int, n: int) -> Feed:
         replace(choices, ordering=replace(choices.ordering, size=n)),
     )
     engine.metrics.slates(slate.degraded)
-    engine.metrics.places(slate)
+    engine.metrics.places([slate])
     remember(engine.state, [slate])
     fields = {name: getattr(slate, name) for name in Slate.__struct_fields__}
     fields["features"] = b""  # nothing learns from an answer that is not stored

@@ -85,7 +85,7 @@ class Filler:
             elif standing.state in KEPT and standing.model != engine.encoder:
                 busy |= await self._advance(encoders.of(standing.model), standing)
         took = time.monotonic() - began
-        return took * (RESTS_BEHIND if engine.pace.behind else RESTS) if busy else IDLE
+        return took * (RESTS_BEHIND if engine.pace.pressed else RESTS) if busy else IDLE
 
     async def _advance(self, other: Encoder, standing: Standing) -> bool:
         """One step; false where nothing is left to do."""

@@ -25,6 +25,9 @@ FOLLOWED, PINS_OF_EACH = 50, 20
 #: Walks shorter than the paper's (α = 0.5) found more of what pinners saved next: ``docs/graph.md``.
 HOW = Walking(steps=20_000, restart=0.8)
 
+#: Pins that the model of saves scores for all lists together until the worker does what else is due: milliseconds.
+SCORED_AT_ONCE = 50_000
+
 
 def one_by_one(find: Callable[[Engine, Ask], Found]) -> Source:
     """A source that takes one pinner after the other; the worker does what else is due in between."""
@@ -57,16 +60,21 @@ def walks(engine: Engine, ask: Ask) -> Found:
     return Found(walked.pins, walked.scores.astype(np.float32))
 
 
-@one_by_one
-def together(engine: Engine, ask: Ask) -> Found:
+async def together(engine: Engine, asks: Sequence[Ask]) -> list[Found]:
     """What goes with the latest saves by the streamed model of saves. Score: its members' standardised scores, blended.
 
     A model that has learnt nothing yet answers from neighbours on the live graph.
     """
-    if not len(ask.seeds):
-        return NOTHING
-    best = engine.state.together.recommend(ask.seeds, ask.choices.source_limit)
-    return Found(best.pins, best.scores.astype(np.float32))
+    model, found = engine.state.together, [NOTHING] * len(asks)
+    rows = [row for row, ask in enumerate(asks) if len(ask.seeds)]
+    at_once = max(1, SCORED_AT_ONCE // max(1, len(model.graph.pins)))
+    for begin in range(0, len(rows), at_once):
+        some = rows[begin : begin + at_once]
+        best = model.recommend_each([asks[row].seeds for row in some], asks[0].choices.source_limit)
+        for row, each in zip(some, best, strict=True):
+            found[row] = Found(each.pins, each.scores.astype(np.float32))
+        await asyncio.sleep(0)
+    return found
 
 
 @one_by_one

@@ -142,7 +142,7 @@ def _work(metrics: Metrics, stop: threading.Event) -> None:
         metrics.freshness([0.08, 0.2, 0.4])
         metrics.slates([])
         metrics.slates(["ranker"])
-        metrics.places(_SLATE)
+        metrics.places([_SLATE])
         metrics.recorded(1, 70_000)
         for stage in ("sources", "filters", "scoring", "ordering"):
             metrics.stage(stage, 500, 100, 0.004)

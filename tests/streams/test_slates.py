@@ -10,9 +10,11 @@ from operators.events import Kind, PinEvent, PinnerEvent
 from operators.linchpin.columns import Float
 from operators.linchpin.transform import REGISTRY, transform
 from operators.pin2vec.pin2vec import LAG_MS
+from operators.slate.candidates import SOURCES
 from operators.slate.choices import Choices
 from operators.slate.explain import explain
 from operators.slate.ordering import Ordering
+from operators.slate.record import Record
 from operators.slate.slate import decode, features_of
 from operators.slate.utility import Weights
 from streams import related_memory
@@ -300,9 +302,14 @@ async def test_rows_have_one_entry_a_place(engine):
 async def test_who_waits_in_a_crowd_gets_a_slate_of_fewer_candidates(engine):
     request = SlateRequest(1, 99, NOW, NOW)
     choices = Choices(candidates=30, busy_candidates=12, ordering=Ordering(size=10))
-    (at_leisure,), (busy,) = [await build_slates(engine, [request], choices, busy=each) for each in (False, True)]
+    records: list[Record] = []
+    (at_leisure,), (busy,) = [
+        await build_slates(engine, [request], choices, busy=each, records=records) for each in (False, True)
+    ]
     assert at_leisure.degraded == [] and busy.degraded == ["candidates"]
     assert busy.stages[2].went_out <= 12 < at_leisure.stages[2].went_out
+    asked = [set(record.header.found) for record in records]
+    assert asked == [set(SOURCES), set(SOURCES) - set(choices.busy_without)]
     assert len(busy.items) == 10
 
 
