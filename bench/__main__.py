@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
         raise SystemExit(f"usage: python -m bench ({' | '.join(NAMES)}) [options]")
     name = sys.argv.pop(1)
+    if name != "quality":  # whose batch baselines may have every core
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a worker, before numpy is loaded
     runpy.run_module(f"bench.{name}", run_name="__main__", alter_sys=True)
 
 

@@ -74,10 +74,12 @@ def _understand(settings: Settings, worker: Worker, watch: Watch, pins: int) -> 
     account = Account()
     lines = [line for _, line in zip(range(pins), Sample().lines(PINS, account=account), strict=False)]
     replay(lines, settings, account)
+    click.echo(f"{pins} pins are to be understood", err=True)
     _until(lambda: len(watch.seen.understood) + watch.seen.dead.total() >= pins, worker, "pins understood")
 
 
 def _at(settings: Settings, worker: Worker, watch: Watch, rate: int, seconds: int, pinners: int) -> dict[str, Any]:
+    click.echo(f"{rate:,} events/s for {WARM_UP_SECONDS + seconds} s", err=True)
     lines = list(_lines(rate * (WARM_UP_SECONDS + seconds), pinners))
     before, slates = events_counted(settings), len(watch.seen.slates)
     first = int(time.time() * 1000) + WARM_UP_SECONDS * 1_000

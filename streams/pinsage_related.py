@@ -6,7 +6,7 @@ import numpy as np
 
 from operators.slate.candidates import NOTHING, Found
 from streams.engine import Engine
-from streams.slate_sources import best_of
+from streams.slate_sources.best import best_of
 
 
 async def pinsage(engine: Engine, pin: int, k: int) -> Found:

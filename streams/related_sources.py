@@ -13,7 +13,8 @@ from operators.related.wording import question
 from operators.slate.candidates import NOTHING, Found
 from streams.engine import Engine
 from streams.pinsage_related import pinsage
-from streams.slate_sources import HOW, best_of
+from streams.slate_sources.best import best_of
+from streams.slate_sources.memory import HOW
 
 Source = Callable[[Engine, int, int], Awaitable[Found]]
 

@@ -15,7 +15,7 @@ from operators.slate.blend import drawn_shares
 from operators.slate.candidates import PERSONAL, Candidates, Found, merge
 from operators.slate.choices import Choices
 from operators.slate.filters import Question, kept
-from streams.slate_sources import Ask
+from streams.slate_sources.ask import Ask
 from streams.state import HotState
 
 

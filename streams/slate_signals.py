@@ -14,7 +14,7 @@ from operators.slate.candidates import Candidates, Floats
 from operators.slate.choices import Choices
 from operators.slate.exploration import Newness
 from operators.slate.features import Signals
-from streams.slate_sources import Ask
+from streams.slate_sources.ask import Ask
 from streams.state import HotState
 from streams.vector_cache import VectorCache
 

@@ -35,7 +35,8 @@ from streams.slate_choices import choices_of
 from streams.slate_drafts import Draft, SlateRequest, drafts_of, parts_of
 from streams.slate_recording import Kernels, Known, Placed, record_of
 from streams.slate_signals import ask_of, known_of, relevances
-from streams.slate_sources import ASK_MILVUS, SOURCES, Ask
+from streams.slate_sources import ASK_MILVUS, SOURCES
+from streams.slate_sources.ask import Ask
 from streams.slate_spec import SlateSpec, spec_of
 from streams.slate_stages import Stages
 from streams.stores.protocols import Ranked

@@ -39,7 +39,7 @@ from operators.vision.colours import salient_palette
 from operators.vision.fingerprint import VIEWS, WORDS
 from operators.vision.photo_quality import photo_quality
 from streams.feed_schedule import FeedSchedule
-from streams.slate_sources import best_of
+from streams.slate_sources.best import best_of
 from streams.slate_spec import shipped
 from streams.state import HotState
 

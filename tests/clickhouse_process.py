@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,13 +22,23 @@ from streams.settings import PROJECT
 
 
 class EmbeddedServer:
-    """``infra/clickhouse_server.py`` over ``folder`` on a free port, which it keeps over restarts."""
+    """``infra/clickhouse_server.py`` over ``folder`` on a free port, which it keeps over restarts.
+
+    ``with`` starts it, and kills whatever runs at the end.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def start(self) -> None:
         arguments = ["--folder", str(self.folder), "--port", str(self.port)]

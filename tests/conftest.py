@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from pymilvus import MilvusClient
 from infra import ports, supervisor, topics
 from infra.migrate import migrate
 from streams.settings import PROJECT, Settings
-from streams.stores.clickhouse import open_event_store
+from streams.stores.clickhouse import ClickHouseHTTP, open_event_store
+from tests.clickhouse_process import EmbeddedServer
 from tests.integration.running import Worker
 from tests.lanes import ALONE, LANE, in_lane
 
@@ -78,6 +79,25 @@ def kafka(settings: Settings) -> Settings:
 def clickhouse(settings: Settings) -> Settings:
     """A ClickHouse without tables; migrate it, or use a database of your own."""
     return _start(settings, "clickhouse")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A ClickHouse for the tests of one file alone, without tables.
+
+    A file where each test needs an empty one, or one over a folder that it made, has a fixture of this name.
+    """
+    with EmbeddedServer(tmp_path_factory.mktemp("server") / "clickhouse") as started:
+        yield started
+
+
+@pytest.fixture
+async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
+    """A client of ``server``, where every table is."""
+    made = ClickHouseHTTP(server.url)
+    await migrate(made)
+    yield made
+    await made.close()
 
 
 @pytest.fixture(scope="session")

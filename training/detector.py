@@ -24,8 +24,9 @@ import torch
 
 from streams.settings import Settings
 from training import detector_scores
+from training.checkpoints import OtherPlan, write
 from training.detector_boxes import Marked, part, read, taught
-from training.detector_loop import Learning, OtherPlan, Plan, learn, write
+from training.detector_loop import Learning, Plan, learn
 from training.detector_scores import NAME, ap50_of, better, code, compare, digest, first
 
 HELD_OUT = ("validation", "test")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.checkpoints import read, write
 from training.detector_boxes import Marked
 from training.detector_views import view
 
@@ -38,10 +37,6 @@ class Plan:
     size: int
     seed: int
     photos: int
-
-
-class OtherPlan(Exception):
-    """The checkpoint is of another training, or cannot be read."""
 
 
 class Learning:
@@ -113,31 +108,15 @@ class Learning:
         write(state, file)
 
     def resume(self, file: Path) -> bool:
-        """Go on where a checkpoint is; False where there is none. Raises :class:`OtherPlan`."""
-        if not file.exists():
+        """Go on where a checkpoint is; False where there is none. Raises as :func:`read` does."""
+        state = read(file, self.plan, self.device, "--fresh starts anew")
+        if state is None:
             return False
-        try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
-            plan = Plan(**state["plan"])
-        except Exception as error:  # whatever a damaged file raises
-            raise OtherPlan(f"{file} cannot be read ({type(error).__name__}); --fresh starts anew") from None
-        if plan != self.plan:
-            raise OtherPlan(f"{file} is of {plan}, not of {self.plan}; --fresh starts anew")
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
         return True
-
-
-def write(state: Any, file: Path) -> None:
-    """A torch file, never half written."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    torch.save(state, partial)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(file)
 
 
 def learn(

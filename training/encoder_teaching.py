@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.detector_loop import OtherPlan, write
+from training.checkpoints import read, write
 from training.encoder_head import GENERAL, SIGMA, WIDTH, Classifier, Draws, Proxies, started
 
 BATCH, RATE, DECAY, HEAD_RATE, HEAD_DECAY, WARM = 48, 2e-4, 0.02, 1e-3, 0.05, 60
@@ -141,16 +141,10 @@ class Teaching:
         )
 
     def resume(self, file: Path) -> bool:
-        """Go on where a checkpoint is; False where there is none. Raises :class:`OtherPlan`."""
-        if not file.exists():
+        """Go on where a checkpoint is; False where there is none. Raises as :func:`read` does."""
+        state = read(file, self.plan, self.device)
+        if state is None:
             return False
-        try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
-            plan = Plan(**state["plan"])
-        except Exception as error:  # whatever a damaged file raises
-            raise OtherPlan(f"{file} cannot be read ({type(error).__name__}); remove it to start anew") from None
-        if plan != self.plan:
-            raise OtherPlan(f"{file} is of {plan}, not of {self.plan}; remove it to start anew")
         for name, part in self._parts_of_state().items():
             part.load_state_dict(state[name])
         self.mean, self.passes = state["mean"], state["passes"]

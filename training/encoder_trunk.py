@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from training import encoder_tasks
-from training.detector_loop import OtherPlan
+from training.checkpoints import OtherPlan
 from training.encoder import TRUNK, arguments, classifier, given_tasks, numbered, weights_folder, write_halves
 from training.encoder_tasks import Task
 from training.encoder_teaching import Maps, Plan, Teaching, before

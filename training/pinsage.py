@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from training.detector_loop import OtherPlan
+from training.checkpoints import OtherPlan
 from training.pinsage_loop import Plan, Teaching, places, quality
 from training.pinsage_net import HIDDEN, Modality, Pooling
 from training.pinsage_problem import Problem

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from operators.graph.subgraph import Subgraph, subgraph
-from training.detector_loop import OtherPlan, write
+from training.checkpoints import read, write
 from training.pinsage_net import Modality, PinSage, Pooling, inputs, margin_loss
 from training.pinsage_problem import Problem
 
@@ -108,16 +108,10 @@ class Teaching:
         write({"plan": asdict(self.plan), **counts, **parts}, file)
 
     def resume(self, file: Path) -> bool:
-        """Go on where a checkpoint is; False where there is none. Raises OtherPlan."""
-        if not file.exists():
+        """Go on where a checkpoint is; False where there is none. Raises as :func:`read` does."""
+        state = read(file, self.plan, self.device)
+        if state is None:
             return False
-        try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
-            plan = Plan(**state["plan"])
-        except Exception as error:  # whatever a damaged file raises
-            raise OtherPlan(f"{file} cannot be read ({type(error).__name__}); remove it to start anew") from None
-        if plan != self.plan:
-            raise OtherPlan(f"{file} is of {plan}, not of {self.plan}; remove it to start anew")
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         for name in ("epochs", "steps", "losses", "best", "best_epoch", "kept"):

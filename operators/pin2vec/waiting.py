@@ -68,6 +68,19 @@ class Waiting:
         if self._at == len(self._ready.pin):
             self._sort(until)
 
+    def keep_latest(self, most: int) -> None:
+        """Leave out the first ones, so that at most ``most`` wait. Nothing is sorted but those of one moment."""
+        if len(self) <= most:
+            return
+        waiting = self._joined()
+        first = len(waiting.logged) - most
+        moment = np.partition(waiting.logged, first)[first]
+        stays = waiting.logged > moment
+        same = np.flatnonzero(waiting.logged == moment)
+        same = same[np.argsort(waiting.event[same], kind="stable")]
+        stays[same[len(same) - (most - int(stays.sum())) :]] = True
+        self._fresh, self._ready, self._at, self._size = [waiting.rows(stays)], NONE, 0, most
+
     def drop(self, pins: Ints) -> None:
         """Leave out what waits of these pins."""
         if self._size:
@@ -79,13 +92,16 @@ class Waiting:
             self._gone["pinner"].add(pinner)
 
     def all(self) -> Actions:
-        """Everything, in no order."""
-        parts = [*self._fresh, self._ready.rows(slice(self._at, None))]
-        found = Actions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        """Everything that will be learned, in no order."""
+        found = self._joined()
         for name, ids in self._gone.items():
             if ids:
                 found = found.rows(~contains(getattr(found, name), np.fromiter(ids, np.int64, len(ids))))
         return found
+
+    def _joined(self) -> Actions:
+        parts = [*self._fresh, self._ready.rows(slice(self._at, None))]
+        return Actions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def _sort(self, until: int) -> None:
         self._ready, self._at = NONE, 0

@@ -2,7 +2,6 @@
 
 The kernel is ``L = Diag(e^{αr}) S Diag(e^{αr})`` with ``S_ij = (1 + <f_i, f_j>)/2``; the greedy choice is kept in
 O(N·M²) by incremental Cholesky (Chen, Zhang and Zhou, "Fast greedy MAP inference for DPP", NeurIPS 2018).
-Soft spacing subtracts ``λ·Σ 1/d`` for every pin of the same owner or domain ``d`` places before, within a window.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from operators.batch import Ints
 from operators.slate.candidates import Floats
+from operators.slate.greedy import places, spaced
 
 #: Below this share of its own norm nothing new is left in a pin; the rest follows in order of relevance.
 _SPENT = 1e-6
@@ -47,20 +47,17 @@ def diverse_order(
         kernel: ``(n, n)`` from :func:`similarity`.
         owners, domains: ``(n,)``; 0 means unknown and is never spaced.
         strength: 0 is relevance alone, towards 1 is diversity alone (``α = (1-strength)/(2·strength)·SCALE``).
-        spacing: λ; 0 switches spacing off.
+        spacing: λ of :mod:`operators.slate.greedy`; 0 switches spacing off.
         window: how many places back spacing looks.
 
     Raises:
         ValueError: ``strength`` outside 0 … 1.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"diversity strength {strength} is not in 0 … 1")
-    n = len(relevance)
-    k = min(k, n)
+    k = places(k, len(relevance), strength)
     if k == 0:
         return np.empty(0, np.int64)
     if strength == 0:
-        alpha, kernel = _SCALE, np.eye(n)
+        alpha, kernel = _SCALE, np.eye(len(relevance))
     else:
         alpha = (1 - strength) / (2 * strength) * _SCALE
     return _greedy(alpha * np.asarray(relevance, np.float64), kernel, owners, domains, k, spacing, window)
@@ -97,12 +94,7 @@ def _greedy(  # pragma: no cover - compiled
                 continue
             value = 2 * gain[i] + (np.log(rest[i]) if fresh else 0.0)
             if spacing > 0:
-                for back in range(1, min(window, step) + 1):
-                    before = order[step - back]
-                    if owners[i] != 0 and owners[i] == owners[before]:
-                        value -= spacing / back
-                    if domains[i] != 0 and domains[i] == domains[before]:
-                        value -= spacing / back
+                value = spaced(value, i, step, order, owners, domains, spacing, window)
             if value > best_value:
                 best, best_value = i, value
         order[step] = best

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.slate.greedy import places, spaced
 
 #: Below this share of its own norm nothing new is left in a pin.
 _SPENT = 1e-6
@@ -40,11 +41,9 @@ def ssd_order(
     Raises:
         ValueError: ``strength`` outside 0 … 1, or ``sliding`` below 1.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"diversity strength {strength} is not in 0 … 1")
+    k = places(k, len(relevance), strength)
     if sliding < 1:
         raise ValueError(f"a sliding window of {sliding} places: it needs one at least")
-    k = min(k, len(relevance))
     if k == 0:
         return np.empty(0, np.int64)
     # Scaled by 1 - strength, so that 1 needs no infinite γ; what spacing takes off is scaled alike.
@@ -78,12 +77,7 @@ def _greedy(good, cosines, owners, domains, k, gamma, spacing, window, sliding):
             if taken[i]:
                 continue
             value = good[i] + gamma * volume * np.sqrt(max(left[i], 0.0))
-            for back in range(1, min(window, step) + 1):
-                before = order[step - back]
-                if owners[i] != 0 and owners[i] == owners[before]:
-                    value -= spacing / back
-                if domains[i] != 0 and domains[i] == domains[before]:
-                    value -= spacing / back
+            value = spaced(value, i, step, order, owners, domains, spacing, window)
             if value > best_value:
                 best, best_value = i, value
         order[step] = best

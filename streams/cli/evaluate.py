@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import click
 
-from streams.settings import PROJECT
+from streams.cli import checkout
 
 
 @click.command("evaluate", context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -18,15 +14,4 @@ def command(arguments: tuple[str, ...]) -> None:
 
     The same as ``python -m bench.quality``; needs a checkout, of which ``bench/`` is a part.
     """
-    if not (PROJECT / "bench").is_dir():
-        raise click.ClickException(f"no bench/ in {PROJECT}: quality is measured from a checkout of the project")
-    path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
-    # From where the user is, as paths are given from there; -P keeps a stranger's bench/ there out.
-    child = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-P", "-m", "bench.quality", *arguments], env=os.environ | {"PYTHONPATH": path}
-    )
-    while True:
-        try:
-            sys.exit(child.wait())
-        except KeyboardInterrupt:  # it has heard it, too, and stops what it started
-            continue
+    checkout.run("bench.quality", arguments, "quality is measured")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import click
 
-from streams.settings import PROJECT
+from streams.cli import checkout
 
 
 @click.command("train-ranker", context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -18,15 +14,4 @@ def command(arguments: tuple[str, ...]) -> None:
 
     The same as ``python -m training.ranker_from_engine``; needs a checkout, of which ``training/`` is a part.
     """
-    if not (PROJECT / "training").is_dir():
-        raise click.ClickException(f"no training/ in {PROJECT}: the ranker is trained from a checkout of the project")
-    path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
-    # From where the user is, as paths are given from there; -P keeps a stranger's training/ there out.
-    child = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-P", "-m", "training.ranker_from_engine", *arguments], env=os.environ | {"PYTHONPATH": path}
-    )
-    while True:
-        try:
-            sys.exit(child.wait())
-        except KeyboardInterrupt:  # it has heard it, too, and stops
-            continue
+    checkout.run("training.ranker_from_engine", arguments, "the ranker is trained")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.clickhouse_claims import Claims
 from infra.clickhouse_engine import QueryError
-from infra.migrate import migrate
 from streams.recount import complete_last_blocks
 from streams.stores.clickhouse import ClickHouseHTTP
 from streams.stores.protocols import ClaimLost
@@ -56,18 +55,8 @@ async def test_an_unknown_claim_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
-    store = ClickHouseHTTP(server.url)
-    await migrate(store)
-    yield store
-    await store.close()
+    with EmbeddedServer(tmp_path / "clickhouse") as started:
+        yield started
 
 
 @pytest.mark.real

@@ -134,14 +134,10 @@ def test_refuses_the_network_without_a_password(server: EmbeddedServer) -> None:
 
 def test_a_password_is_asked_for(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINSTREAM_CLICKHOUSE_PASSWORD", "a secret")
-    server = EmbeddedServer(tmp_path_factory.mktemp("password") / "clickhouse")
-    server.start()
-    try:
+    with EmbeddedServer(tmp_path_factory.mktemp("password") / "clickhouse") as server:
         assert ask(server, b"SELECT 1")[0] == 403
         assert ask(server, b"SELECT 1", {"X-ClickHouse-Key": "wrong"})[0] == 403
         assert ask(server, b"SELECT 1", {"X-ClickHouse-User": "default", "X-ClickHouse-Key": "a secret"})[0] == 200
         client = clickhouse_connect.get_client(host="127.0.0.1", port=server.port, password="a secret")
         assert client.query("SELECT 1").first_row == (1,)
         client.close()
-    finally:
-        server.kill()

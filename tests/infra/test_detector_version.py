@@ -117,7 +117,7 @@ def test_a_start_writes_the_choice_and_leaves_the_repository_alone(settings: Set
 EXPORT = """
 import sys, torch
 from pathlib import Path
-from training.detector_loop import write
+from training.checkpoints import write
 from training.detector_scores import code, describe, digest
 weights, network = Path(sys.argv[1]), code(2, "network")
 torch.manual_seed(0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from infra.migrate import migrate
 from streams.recount import recount
 from streams.stores.clickhouse import ClickHouseError, ClickHouseHTTP
 from streams.stores.protocols import StoreUnavailable
@@ -38,18 +37,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def server(disk: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(disk / "clickhouse")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
-    store = ClickHouseHTTP(server.url)
-    await migrate(store)
-    yield store
-    await store.close()
+    with EmbeddedServer(disk / "clickhouse") as started:
+        yield started
 
 
 def fill(disk: Path) -> Path:

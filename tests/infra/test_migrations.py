@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,22 +27,14 @@ TABLES = {
 ALL = [file.stem for file in sorted(SQL.glob("*.sql"))]
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedServer(tmp_path_factory.mktemp("migrations") / "clickhouse")
-    server.start()
-    yield server.url
-    server.kill()
-
-
 @pytest.fixture
-async def store(url: str, request: pytest.FixtureRequest) -> AsyncIterator[ClickHouseHTTP]:
+async def store(server: EmbeddedServer, request: pytest.FixtureRequest) -> AsyncIterator[ClickHouseHTTP]:
     """A database of the test's own."""
     name = request.node.name
-    outside = ClickHouseHTTP(url)
+    outside = ClickHouseHTTP(server.url)
     await outside.command(f"CREATE DATABASE {name}")
     await outside.close()
-    store = ClickHouseHTTP(url, database=name)
+    store = ClickHouseHTTP(server.url, database=name)
     yield store
     await store.close()
 
@@ -58,8 +50,8 @@ async def test_from_nothing_and_again(store: ClickHouseHTTP) -> None:
     assert await migrate(store) == []
 
 
-async def test_started_at_once(store: ClickHouseHTTP, url: str, request: pytest.FixtureRequest) -> None:
-    other = ClickHouseHTTP(url, database=request.node.name)
+async def test_started_at_once(store: ClickHouseHTTP, server: EmbeddedServer, request: pytest.FixtureRequest) -> None:
+    other = ClickHouseHTTP(server.url, database=request.node.name)
     await asyncio.gather(migrate(store), migrate(other))
     assert await tables(store) == TABLES
     rows = engagement(0, 100)

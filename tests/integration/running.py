@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Producer
 
+from infra.ports import is_free
 from streams.recount import Comparison, recount
 from streams.settings import Settings
 from streams.stores.clickhouse import open_event_store
@@ -41,6 +42,12 @@ class Worker:
         self.url = f"http://{settings.host}:{self.ports['api']}"
         self.log = settings.home / "logs" / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+
+    def another(self, name: str, environment: dict[str, str] | None = None) -> Worker:
+        """One more of the same home and group, on ports that are free; not started yet."""
+        host, base = self.settings.host, self.settings.port_base
+        api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
+        return Worker(self.settings, name, {"api": api, "faust": faust}, environment)
 
     def start(self) -> None:
         environment = os.environ | {

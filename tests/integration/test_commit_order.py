@@ -44,9 +44,7 @@ class Watch:
 
 
 async def test_raw_before_views_and_token_before_part(tmp_path: Path) -> None:
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
-    try:
+    with EmbeddedServer(tmp_path / "clickhouse") as server:
         store = ClickHouseHTTP(server.url)
         await migrate(store)
         first, second = engagement(0, 1000), engagement(1000, 1000)
@@ -58,8 +56,6 @@ async def test_raw_before_views_and_token_before_part(tmp_path: Path) -> None:
         watch = Watch([*tables, *(folder / "deduplication_logs" for folder in tables)])
         await store.insert("engagement", second, token=token(second))
         await store.close()
-    finally:
-        server.kill()
 
     seen: list[tuple[str, str]] = []
     for folder, mask, name in watch.events():

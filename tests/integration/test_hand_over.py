@@ -7,11 +7,10 @@ from functools import partial
 
 import pytest
 
-from infra.ports import is_free
 from tests.integration.running import Worker, until
 from tests.integration.test_engine import PHOTOS, now, pin_event
 from tests.integration.test_near_duplicates import again
-from tests.integration.test_restart import partitions
+from tests.integration.test_restart import partitions, shared
 
 pytestmark = pytest.mark.real
 
@@ -22,13 +21,10 @@ SECONDS = 120
 @pytest.fixture
 def survivor(worker: Worker) -> Iterator[Worker]:
     """One more worker, which does not look at what others wrote by itself before this test is over."""
-    host, base = worker.settings.host, worker.settings.port_base
-    api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
-    seldom = {"PINSTREAM_FOLLOW_SECONDS": "3600"}
-    running = Worker(worker.settings, "survivor", {"api": api, "faust": faust}, seldom)
+    running = worker.another("survivor", {"PINSTREAM_FOLLOW_SECONDS": "3600"})
     try:
         running.start()
-        until("both have partitions", lambda: len(partitions(worker)) == 2 and all(partitions(worker).values()), 30)
+        until("both have partitions", lambda: shared(worker), 30)
         yield running
     finally:
         running.stop()

@@ -33,10 +33,8 @@ VIEWS = 10
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
-    yield server
-    server.kill()
+    with EmbeddedServer(tmp_path / "clickhouse") as started:
+        yield started
 
 
 async def insert(store: ClickHouseHTTP, columns: dict[str, Any]) -> None:

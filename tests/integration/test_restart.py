@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from infra.ports import is_free
 from tests.integration.running import Worker, until
 
 pytestmark = pytest.mark.real
@@ -19,13 +18,10 @@ SESSION_SECONDS = 60
 @pytest.fixture
 def second(worker: Worker) -> Iterator[Worker]:
     """One more of the same home and group."""
-    host, base = worker.settings.host, worker.settings.port_base
-    api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
-    session = {"PINSTREAM_SESSION_SECONDS": str(SESSION_SECONDS)}
-    running = Worker(worker.settings, "second-of-two", {"api": api, "faust": faust}, session)
+    running = worker.another("second-of-two", {"PINSTREAM_SESSION_SECONDS": str(SESSION_SECONDS)})
     try:
         running.start()
-        until("both have partitions", lambda: len(partitions(worker)) == 2 and all(partitions(worker).values()), 30)
+        until("both have partitions", lambda: shared(worker), 30)
         yield running
     finally:
         running.stop()
@@ -40,6 +36,12 @@ def partitions(worker: Worker) -> dict[str, set[tuple[str, int]]]:
         str(member.group_instance_id): {(tp.topic, tp.partition) for tp in member.assignment.topic_partitions}
         for member in found.members
     }
+
+
+def shared(worker: Worker) -> bool:
+    """Do both workers have partitions?"""
+    found = partitions(worker)
+    return len(found) == 2 and all(found.values())
 
 
 def joins(worker: Worker) -> int:

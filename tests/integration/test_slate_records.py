@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,22 +36,6 @@ from tests.streams.slates_world import ANN, BOB, NOW, PINS, act, engine_of
 pytestmark = pytest.mark.real
 KEPT = Recording(per_second=10_000)
 CHOICES = Choices(ordering=Ordering(size=12), recording=KEPT, source_seconds=5.0, vectors_seconds=5.0, rank_seconds=5.0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory):
-    server = EmbeddedServer(tmp_path_factory.mktemp("records") / "clickhouse")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
-    store = ClickHouseHTTP(server.url)
-    await migrate(store)
-    yield store
-    await store.close()
 
 
 async def keep(store, engine, slates=20, first=1, choices=CHOICES, pinners=(ANN, BOB), erased=None):

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from infra.ports import is_free
 from tests.integration.running import Worker, until
 from tests.integration.test_engine import assert_equal_to_recount, count, now
 
@@ -20,9 +19,7 @@ STORED = f"engagement WHERE event_id >= {FIRST} AND event_id < {FIRST + 1_000_00
 
 @pytest.fixture
 def second(worker: Worker) -> Iterator[Worker]:
-    host, base = worker.settings.host, worker.settings.port_base
-    api, faust = [port for port in range(base + 1000, base + 1100) if is_free(host, port)][:2]
-    other = Worker(worker.settings, "second-worker", {"api": api, "faust": faust})
+    other = worker.another("second-worker")
     other.start()
     yield other
     other.stop()

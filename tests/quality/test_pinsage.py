@@ -71,7 +71,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from training.detector_loop import OtherPlan
+from training.checkpoints import OtherPlan
 from training.pinsage_loop import Plan, Teaching
 from training.pinsage_problem import Problem
 folder = Path(sys.argv[1])

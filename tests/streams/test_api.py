@@ -31,12 +31,6 @@ async def engine(tmp_path: Path):
     await close_engine(engine)
 
 
-@pytest.fixture
-async def client(engine: Engine, monkeypatch):
-    async with serving(engine, monkeypatch) as client:
-        yield client
-
-
 async def problem(response: aiohttp.ClientResponse, status: int, kind: str) -> dict:
     """The problem document of a response, checked for all that RFC 9457 wants."""
     body = await response.json(content_type="application/problem+json")

@@ -50,14 +50,6 @@ class Waiting(Eyes):
         return await super().encode(images)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("dropped") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
-
-
 @pytest.fixture
 def database(milvus_apart: Callable[[str], Settings]) -> Iterator[tuple[Settings, Any]]:
     """A database of the session's Milvus without collections, and a client that sees what is in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -85,18 +85,10 @@ async def test_related_pins_are_of_the_encoder_that_they_began_with(engine: Engi
         assert found.pins[0].pin == 3 and found.pins[0].sources["visual"] > 0.99
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A ClickHouse for these tests alone: the session's worker would fill an index that it is told of."""
-    started = EmbeddedServer(tmp_path_factory.mktemp("encoders") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
-
-
 @pytest.fixture
 async def stored(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
-    """As ``engine`` before anything moved, with tables."""
+    """As ``engine`` before anything moved, with tables of its own: the session's worker would fill an index that it is
+    told of."""
     monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
     made = await with_tables(tmp_path, Eyes())
     yield made

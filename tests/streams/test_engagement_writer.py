@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from infra.migrate import migrate
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from streams.engagement_writer import WAIT, WAIT_BEHIND, EngagementWriter
 from streams.ledger import Ledger
@@ -21,22 +19,6 @@ from tests.clickhouse_process import EmbeddedServer, engagement
 #: Rows that may wait in these tests, and so a full block.
 FULL = 1000
 PARTITION = ("saves", 0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path_factory.mktemp("writer") / "clickhouse")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
-    store = ClickHouseHTTP(server.url)
-    await migrate(store)
-    yield store
-    await store.close()
 
 
 def batch(first: int, rows: int) -> Engagement:

@@ -34,14 +34,12 @@ MINE = ("saves", 0)
 @pytest.fixture
 async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     """An engine on a ClickHouse of its own; Kafka is nowhere."""
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
-    monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
-    engine = make_engine(replace(nowhere(tmp_path), clickhouse=EMBEDDED))
-    await migrate(engine.events)
-    yield engine
-    await engine.events.close()
-    server.kill()
+    with EmbeddedServer(tmp_path / "clickhouse") as server:
+        monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
+        engine = make_engine(replace(nowhere(tmp_path), clickhouse=EMBEDDED))
+        await migrate(engine.events)
+        yield engine
+        await engine.events.close()
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])

@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 
 from streams.api import lens
-from streams.engine import Engine
 from streams.opening import close_engine
 from streams.settings import PROJECT
-from tests.streams.serving import NOW, make_engine, nowhere, pin, remember, serving
+from tests.streams.serving import NOW, make_engine, nowhere, pin, remember
 from tests.streams.test_api import problem
 
 PHOTO = (PROJECT / "examples" / "sample" / "photos" / "190-hat.jpg").read_bytes()
@@ -29,12 +28,6 @@ async def engine(tmp_path: Path):
     remember(engine.state, "pins", pin(31), pin(31, type="deleted", time=NOW))
     yield engine
     await close_engine(engine)
-
-
-@pytest.fixture
-async def client(engine: Engine, monkeypatch):
-    async with serving(engine, monkeypatch) as client:
-        yield client
 
 
 def inline(content: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,6 @@ BEGAN = 1_750_000_000_000
 WAITING, LOST = [*range(1, 6)], 6
 #: Judged already; deleted; shows nothing; sent inline; changed since it was looked at.
 DONE, DELETED, BLIND, INLINE, CHANGED = range(10, 15)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("judging") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
 
 
 @pytest.fixture

@@ -29,16 +29,14 @@ PINS = range(1, 7)
 @pytest.fixture
 async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     """An engine on a ClickHouse of its own, whose catalogue knows six pins; the smaller, the later."""
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
-    monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
-    made = make_engine(replace(nowhere(tmp_path), clickhouse=EMBEDDED))
-    made.outputs = Heard()  # type: ignore[assignment]
-    await migrate(made.events)
-    await catalogue.handle(made, records("pins", *map(pin, PINS)))
-    yield made
-    await made.events.close()
-    server.kill()
+    with EmbeddedServer(tmp_path / "clickhouse") as server:
+        monkeypatch.setenv("PINSTREAM_PORT_CLICKHOUSE", str(server.port))
+        made = make_engine(replace(nowhere(tmp_path), clickhouse=EMBEDDED))
+        made.outputs = Heard()  # type: ignore[assignment]
+        await migrate(made.events)
+        await catalogue.handle(made, records("pins", *map(pin, PINS)))
+        yield made
+        await made.events.close()
 
 
 def picture(seed: int, flipped: int = 0) -> Fingerprints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,6 @@ class Heard:
 
     async def flush(self) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A ClickHouse for these tests alone."""
-    started = EmbeddedServer(tmp_path_factory.mktemp("words") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
 
 
 @pytest.fixture

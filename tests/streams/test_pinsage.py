@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from streams.pinsage_convolving import LOOK, Convolving, convolve
 from streams.pinsage_related import pinsage as related_source
 from streams.settings import EMBEDDED, Settings
 from streams.slate_signals import ask_of
-from streams.slate_sources import pinsage as slate_source
+from streams.slate_sources.nearest import pinsage as slate_source
 from streams.stores.triton import TritonModels
 from tests.clickhouse_process import EmbeddedServer
 from tests.streams.serving import NOW, make_engine, nowhere, remember
@@ -39,14 +39,6 @@ def look_of(pin: int) -> np.ndarray:
     middle = np.random.default_rng(1_000 + pin % 2).normal(size=WIDTH)
     vector = middle + 0.7 * random.normal(size=WIDTH)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("pinsage") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
 
 
 @pytest.fixture

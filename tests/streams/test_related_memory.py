@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import numpy as np
 import pytest
 
-from infra.migrate import migrate
 from operators.batch import ENGAGEMENT_COLUMNS, Engagement, Source
 from operators.events import Kind, PinEvent, Surface
 from operators.pin2vec.pin2vec import LAG_MS
@@ -17,26 +14,9 @@ from streams.engagement_writer import block_columns
 from streams.recount import recount
 from streams.state import HotState
 from streams.stores.clickhouse_http import ClickHouseHTTP
-from tests.clickhouse_process import EmbeddedServer
 
 START = 1_750_000_000_000
 PINS = np.arange(1, 61)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("related") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
-
-
-@pytest.fixture
-async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
-    made = ClickHouseHTTP(server.url)
-    await migrate(made)
-    yield made
-    await made.close()
 
 
 def batch(partition: int, first: int, n: int) -> Engagement:

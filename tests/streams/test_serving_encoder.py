@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,14 +30,6 @@ from tests.streams.serving import make_engine, nowhere, pin
 from training import ranker_vectors
 
 PHOTO = PROJECT / "examples" / "sample" / "photos" / "302-pants.jpg"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("serving") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
 
 
 @pytest.fixture

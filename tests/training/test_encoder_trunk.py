@@ -20,7 +20,7 @@ from training.encoder import TRUNK, classifier, weights_folder, write_halves
 from training.encoder_trunk import maps_of
 from training.encoder_teaching import Plan, Teaching
 from training.encoder_views import network
-from training.detector_loop import OtherPlan
+from training.checkpoints import OtherPlan
 torch.set_num_threads(1)
 photos, out, first = sorted(Path(sys.argv[1]).glob("*.jpg"))[:6], Path(sys.argv[2]), 14
 module = network(2)

@@ -36,10 +36,8 @@ Event = tuple[int, int, int, Kind, int, int]  # slate, pinner, pin, kind, time, 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path / "clickhouse")
-    server.start()
-    yield server
-    server.kill()
+    with EmbeddedServer(tmp_path / "clickhouse") as started:
+        yield started
 
 
 def slate(number: int, time: int, pins: Sequence[int], seen: np.ndarray | None, spec: str = SPEC) -> Slate:
@@ -116,12 +114,8 @@ def test_later_events_change_no_features_and_no_baseline(server: EmbeddedServer,
     slates, events = traffic(chance, 40)
     whole = found(server, slates, events).rows
     cut = START + 20 * HOUR
-    other = EmbeddedServer(tmp_path / "other")
-    other.start()
-    try:
+    with EmbeddedServer(tmp_path / "other") as other:
         early = found(other, [one for one in slates if one.now < cut], [each for each in events if each[4] < cut])
-    finally:
-        other.kill()
     n = len(early.rows["time"])
     assert 0 < n < len(whole["time"])
     for name in ("features", "baseline", "slate", "pin"):

@@ -144,3 +144,9 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.waiting == 1_000 and model.learned == 0
     model.learn(EVER)
     assert same(model, made(events.rows(slice(4_000, None)))), "the latest stay"
+    for begin in range(0, 5_000, 100):
+        model.add(events.rows(slice(begin, begin + 100)))
+        assert model.waiting <= 1_250
+    model.learn(EVER, 10)
+    model.add(events)
+    assert model.waiting == 1_000, "some of them in order already"
