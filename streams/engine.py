@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streams.engagement_writer import EngagementWriter
     from streams.erasure import Erased
     from streams.feed_schedule import FeedSchedule
+    from streams.learned_keeping import Keeping
     from streams.ledger import Ledger
     from streams.metrics import Metrics
     from streams.pinsage import PinSage
@@ -66,6 +67,8 @@ class Engine:
     #: The model that made the vectors, and all that there are; None where none can take its place.
     encoder: str = "encoder"
     encoders: Encoders | None = None
+    #: What keeps in a file what was learned; None where nothing is kept.
+    keeping: Keeping | None = None
     #: Vectors of neighbourhoods; None where they are switched off.
     pinsage: PinSage | None = None
 

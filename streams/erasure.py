@@ -40,14 +40,24 @@ class Erased:
 
     def __init__(self) -> None:
         self._since: dict[int, int] = {}
+        #: Grows whenever somebody else is erased.
+        self.changes = 0
+
+    @property
+    def pinners(self) -> Ints:
+        """All of them, ``(n,)``."""
+        return np.fromiter(self._since, np.int64, len(self._since))
 
     async def load(self, events: EventStore) -> None:
         """Read who is erased. Raises StoreUnavailable."""
         rows = await events.query("SELECT pinner, version FROM pinners FINAL WHERE deleted = 1")
         if rows:
-            self._since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
+            since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
+            self.changes += bool(since.keys() - self._since.keys())
+            self._since = since
 
     def add(self, pinner: int, time: int) -> None:
+        self.changes += 1
         self._since[pinner] = max(time, self._since.get(pinner, 0))
 
     def signed_up(self, pinner: int, time: int) -> None:
@@ -57,7 +67,7 @@ class Erased:
 
     def mask(self, pinners: Ints) -> NDArray[np.bool_]:
         """Which of these are erased. ``(n,) -> (n,)``."""
-        return np.isin(pinners, np.fromiter(self._since, np.int64, len(self._since)))
+        return np.isin(pinners, self.pinners)
 
 
 async def erase_pinner(engine: Engine, pinner: int, time: int) -> None:

@@ -126,6 +126,7 @@ class Metrics:
         self._unconvolved = gauge(
             "pinstream_pins_to_convolve", "Pins that wait for a new PinSage vector, as this worker knows of them."
         )
+        self._learned = gauge("pinstream_learned_bytes", "Bytes of the file that keeps what this worker has learned.")
         self._objects = counter("pinstream_objects", "Objects found in understood pins.")
         self._requests = counter(
             "pinstream_requests", "HTTP answers by route (empty where none takes the request).", ["route", "status"]
@@ -269,6 +270,10 @@ class Metrics:
     def unconvolved(self, pins: int) -> None:
         """Pins that wait for a PinSage vector."""
         self._unconvolved.set(pins)
+
+    def learned(self, size: int) -> None:
+        """What was learned is in its file, which has so many bytes."""
+        self._learned.set(size)
 
     def request(self, route: str, status: int) -> None:
         """One HTTP answer. ``route`` is as the OpenAPI document has it, empty where there is none."""

@@ -11,6 +11,8 @@ from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
 from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
+from streams.learned import Learned, find
+from streams.learned_keeping import Keeping
 from streams.ledger import Ledger
 from streams.metrics import Metrics
 from streams.outputs import KafkaOutputs, reach_broker
@@ -46,9 +48,9 @@ async def open_engine(settings: Settings) -> Engine:
     for circuit in (vectors.circuit, models.circuit):
         metrics.circuit(circuit)
         circuit.on_change = metrics.circuit
-    folded, state = await persist("rebuilding memory", lambda: remembered(events), metrics)
     erased = Erased()
     await persist("reading who is erased", lambda: erased.load(events), metrics)
+    learned, folded, state = await persist("rebuilding memory", lambda: remembered(events, settings, erased), metrics)
     ledger, pace = Ledger(events), Pace()
     engine = Engine(
         settings=settings,
@@ -68,6 +70,7 @@ async def open_engine(settings: Settings) -> Engine:
         schedule=FeedSchedule(quiet=0.030, longest=0.120, batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
+    engine.keeping = Keeping(engine, learned)
     # Faust ends where no broker answers at its start; to start again costs more than to wait.
     encoders = engine.encoders = Encoders(models, vectors)
     await persist("reading which encoder serves", lambda: encoders.load(events), metrics)
@@ -78,18 +81,21 @@ async def open_engine(settings: Settings) -> Engine:
     return engine
 
 
-async def remembered(events: EventStore) -> tuple[Folded, HotState]:
+async def remembered(events: EventStore, settings: Settings, erased: Erased) -> tuple[Learned, Folded, HotState]:
     state = HotState()
+    learned = await find(settings, events, state)
     # All sums as of one moment, and how far that is: other workers fold from there on.
     async with events.still(STILL_SECONDS):
         folded = await Folded.load(events)
-        await state.load(events)
-    return folded, state
+        await state.load(events, learned)
+    return learned.without(state, erased), folded, state
 
 
 async def close_engine(engine: Engine) -> None:
     """Flush what was sent, and leave every part."""
     await engine.slate_writer.finish()
+    if engine.keeping:
+        await engine.keeping.finish()
     await engine.outputs.close()
     of_encoders = engine.encoders.parts() if engine.encoders else [engine.models, engine.vectors]
     of_pinsage = [engine.pinsage.vectors] if engine.pinsage else []

@@ -24,7 +24,8 @@ from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
 
 if TYPE_CHECKING:
-    from streams.state import HotState
+    from streams.learned import Learned
+    from streams.state import HotState, Partition
 
 #: Rows that one query may have to sort or group, about.
 CHUNK_ROWS = 2_000_000
@@ -36,9 +37,9 @@ TRENDING_MS = 40 * HALF_LIFE_MS
 Rows = dict[str, NDArray[Any]]
 
 
-async def rebuild(state: HotState, events: EventStore) -> None:
+async def rebuild(state: HotState, events: EventStore, learned: Learned | None = None) -> None:
     """Fill an empty state. Raises StoreUnavailable; call again with a new state then."""
-    latest = await _latest_rows(events)
+    latest, state.taken = await _latest_rows(events)
     state.now = await _latest(events, latest)
     await _catalogue(state, events)
     await pin_words.load(state.texts, state.catalogue, events)
@@ -49,7 +50,7 @@ async def rebuild(state: HotState, events: EventStore) -> None:
     await _trending(state, events)
     await _saves(state, events)
     await _recent(state, events, latest)
-    await _for_related(state, events, latest)
+    await _for_related(state, events, latest, learned)
     await chosen_since(state, events)
     await slate_memory.load(state, events)
     newest = await events.query(
@@ -60,18 +61,25 @@ async def rebuild(state: HotState, events: EventStore) -> None:
         state.duplicates.load(np.array(newest["event_id"][::-1]))
 
 
-async def _latest_rows(events: EventStore) -> str:
-    """A condition for about the :data:`LATEST_ROWS` newest raw rows: of each partition its share, by primary key."""
-    ends = await events.query(
+async def _latest_rows(events: EventStore) -> tuple[str, dict[Partition, int]]:
+    """A condition for about the :data:`LATEST_ROWS` newest raw rows: of each partition its share, by primary key.
+
+    And the last offset of each partition.
+    """
+    found = await events.query(
         "SELECT topic, partition, count() AS n, max(offset) AS newest FROM engagement GROUP BY topic, partition"
     )
-    if not ends or int(ends["n"].sum()) <= LATEST_ROWS:
-        return "1"
-    share = LATEST_ROWS / int(ends["n"].sum())
-    return " OR ".join(
+    ends = list(zip(*(column.tolist() for column in found.values()), strict=True))
+    last = {(topic, partition): newest for topic, partition, _, newest in ends}
+    rows = sum(n for _, _, n, _ in ends)
+    if rows <= LATEST_ROWS:
+        return "1", last
+    share = LATEST_ROWS / rows
+    latest = " OR ".join(
         f"(topic = {quoted(topic)} AND partition = {partition} AND offset > {newest - int(n * share)})"
-        for topic, partition, n, newest in zip(*(ends[name].tolist() for name in ends), strict=True)
+        for topic, partition, n, newest in ends
     )
+    return latest, last
 
 
 async def _latest(events: EventStore, latest: str) -> int:
@@ -172,9 +180,18 @@ async def _recent(state: HotState, events: EventStore, latest: str) -> None:
             state.recent.add(pinner, time, pin, kind)
 
 
-async def _for_related(state: HotState, events: EventStore, latest: str) -> None:
-    """Actions of the latest rows of sessions, which the worker learns from when it runs; all of Memboost's sums."""
-    sql = f"{related_memory.ACTIONS} AND ({latest}) AND {{chunk}}"
+async def _for_related(state: HotState, events: EventStore, latest: str, learned: Learned | None) -> None:
+    """Actions of the latest rows of sessions, which the worker learns from when it runs; all of Memboost's sums.
+
+    Of what was learned before, and is in a file, none waits again.
+    """
+    if learned:
+        learned.take_up(state)
+    known = " OR ".join(
+        f"(topic = {quoted(topic)} AND partition = {partition} AND offset <= {last})"
+        for (topic, partition), last in state.learned_before.items()
+    )
+    sql = f"{related_memory.ACTIONS} AND ({latest}) AND NOT ({known or 0}) AND {{chunk}}"
     newest = 0
     async for rows in _chunks(events, sql, "pinner", "engagement"):
         related_memory.take_actions(state, rows)

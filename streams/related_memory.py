@@ -38,7 +38,10 @@ RATES = f"SELECT place, {SUMS} FROM related_actions GROUP BY place"
 
 def fold(state: HotState, engagement: Engagement, deleted: NDArray[np.bool_]) -> None:
     """Fold a batch in; ``deleted`` ``(n,)`` says whose pins are."""
-    state.pin2vec.update(engagement, deleted)
+    partition, last = engagement.source[:2], engagement.source.last
+    learned = engagement.offset <= state.learned_before.get(partition, -1)
+    state.pin2vec.update(engagement, deleted | learned)
+    state.taken[partition] = max(last, state.taken.get(partition, -1))
     seen = (engagement.surface == Surface.RELATED) & (engagement.slate != 0)
     if not seen.any():
         return
@@ -85,8 +88,9 @@ async def learn(state: HotState, now: int, pace: Pace | None = None) -> int:
     """
     done = 0
     while True:
-        began = time.thread_time()
-        learned = state.pin2vec.learn(now - LAG_MS, SLICE)
+        async with state.learning:
+            began = time.thread_time()
+            learned = state.pin2vec.learn(now - LAG_MS, SLICE)
         if not learned:
             return done
         done += learned

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 FOLLOW_SECONDS = 0.5
 #: Seconds between looks at whether the board graph is worth compacting.
 COMPACT_SECONDS = 5.0
+#: Seconds between looks at whether what was learned is due to be written.
+KEEP_SECONDS = 1.0
 #: Seconds between looks at how far this worker is behind, and at which parts answer.
 LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
 
@@ -177,6 +179,17 @@ class Sessions(Beside):
             await learn(engine.state, int(time.time() * 1000), engine.pace)
 
 
+class Learned(Beside):
+    """Keeps in a file what was learned."""
+
+    @Service.task
+    async def _keep(self) -> None:
+        while not self.should_stop:
+            await self.sleep(KEEP_SECONDS)
+            if keeping := self.app.engine.keeping:
+                await keeping.look(works=bool(self.app.consumer.assignment()))
+
+
 class Feeds(Beside):
     """Builds the slates that are due."""
 
@@ -199,6 +212,6 @@ class Api(Beside):
 def start_beside(app: PinStream) -> None:
     """Have ``app`` start every service when it starts. Faust makes them itself, and tells them nothing of the app."""
     for each in (
-        Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Sessions, Feeds, Api
+        Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Sessions, Learned, Feeds, Api
     ):  # fmt: skip
         app.service(cast(Any, type(each.__name__, (each,), {"app": app})))

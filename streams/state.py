@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,10 @@ from streams.pin_words import take
 from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
 
+if TYPE_CHECKING:
+    from streams.learned import Learned
+
+Partition = tuple[str, int]
 #: Of the model of saves: some 1.3 KB a pin. Larger ones find more: ``docs/collaborative.md``.
 WIDTH, DIRECTIONS = 32, 64
 
@@ -62,6 +67,12 @@ class HotState:
         self.rewards = Rewards()
         self.duplicates = RecentIds()
         self.now = 0
+        #: Of each partition the last offset whose action waits to be learned or was, and the same of a file's memory:
+        #: Kafka may deliver what the worker before had learned already.
+        self.taken: dict[Partition, int] = {}
+        self.learned_before: dict[Partition, int] = {}
+        #: Held by who learns from actions, and by who reads what was learned.
+        self.learning = asyncio.Lock()
 
     def apply(self, engagement: Engagement) -> None:
         """Fold a batch in: enriched, without duplicates."""
@@ -136,9 +147,9 @@ class HotState:
         self._forget_content(pins)
         return pins
 
-    async def load(self, events: EventStore) -> None:
-        """Rebuild everything from ClickHouse. Raises StoreUnavailable."""
-        await rebuild(self, events)
+    async def load(self, events: EventStore, learned: Learned | None = None) -> None:
+        """Rebuild everything from ClickHouse, and what was learned from a file. Raises StoreUnavailable."""
+        await rebuild(self, events, learned)
 
     def _learn_what_follows(self, actions: Actions) -> None:
         self.next_actions.update(actions.pinner, actions.time, actions.pin)

@@ -108,7 +108,7 @@ class SavesModel:
     @property
     def due(self) -> bool:
         """Whether enough was saved for another step."""
-        return self.learns and len(self.graph) - self._learnt >= self.bounds.saves
+        return self.learns and not self._busy and len(self.graph) - self._learnt >= self.bounds.saves
 
     @property
     def learns(self) -> bool:
@@ -199,6 +199,49 @@ class SavesModel:
         self.spectrum.restore(columns)
         self._known = _indexed(columns["known"].astype(np.int64))
         self._passes, self._at, self._of, self._learnt = columns["model"].astype(np.int64).tolist()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step is under way, or somebody copies what was learnt."""
+        return self._busy
+
+    def keepsake(self) -> Callable[[], Columns]:
+        """What gives, in any thread, what was learnt, without the graph; no step until it has. Not while :attr:`busy`.
+
+        It must be called, once: until then pins keep their numbers.
+        """
+        self._busy = True
+        own = {"known": self._known.ids.copy(), "model": np.array([self._passes, self._at, self._of, self._learnt])}
+
+        def copied() -> Columns:
+            try:
+                return own | self.taste.snapshot() | self.spectrum.snapshot()
+            finally:
+                self._busy = False
+
+        return copied
+
+    def take_up(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
+        """Know what :meth:`keepsake` gave of the pins of this graph, whose numbers may be others.
+
+        Others of it begin at chance, and the pass under way goes on with other boards. Raises KeyError for a missing
+        column.
+        """
+        if not self.learns:
+            return
+        before, ids = _indexed(columns["known"].astype(np.int64)), self.graph.pins.ids
+        rows = np.where(ids > 0, before.lookup(ids), -1).astype(np.int64)
+        new = rows < 0
+        together = len(before) + int(new.sum())
+        rows[new] = np.arange(len(before), together)
+        for member in (self.taste, self.spectrum):
+            member.restore(columns)
+            member.grow(together)
+            member.keep(rows)
+        self._known = _indexed(ids)
+        self._passes, self._at, self._of, self._learnt = columns["model"].astype(np.int64).tolist()
+        # Pins may have gone since, with their saves.
+        self._learnt = min(self._learnt, len(self.graph))
 
     def _members(self) -> list[tuple[float, Member]]:
         """What has learnt, and its weight; nothing where pins are numbered anew while a step is under way."""

@@ -19,6 +19,7 @@ from operators.id_index import IdIndex, Ints, grown
 from operators.pin2vec.learning import LEARNED, SLOTS, TOTAL, learn
 from operators.pin2vec.nearest import nearest
 from operators.pin2vec.waiting import Actions, Waiting
+from operators.small_sets import contains
 
 #: An action waits so long (ms, by the broker's clock) for others that were logged before it.
 LAG_MS = 15_000
@@ -198,6 +199,11 @@ class Pin2Vec:
                     self._inner[self._slots[row]] = self._outer[self._slots[row]] = 0.0
                 self._counts[row], self._slots[row] = 0, -1
 
+    def remembers(self, pinners: Ints) -> NDArray[np.bool_]:
+        """Which of these have a session here, or an action that waits, ``(n,)``."""
+        waiting = self._waiting.all().pinner
+        return (self._pinners.lookup(pinners) >= 0) | contains(pinners, waiting[contains(waiting, pinners)])
+
     def erase(self, pinner: int) -> None:
         """Forget a pinner's session, and leave out what waits of them."""
         self._waiting.erase(pinner)
@@ -207,12 +213,19 @@ class Pin2Vec:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything as arrays, for ``numpy.savez``; after :meth:`restore` it goes on the same, bit for bit."""
+        return {name: view.copy() for name, view in self.views().items()}
+
+    def views(self) -> dict[str, NDArray[Any]]:
+        """What :meth:`snapshot` copies, to be read before anything more is learned; another thread may do so.
+
+        Ids stand first: who is dropped or erased while the rest is read is among them, to be forgotten again.
+        """
         sizes: dict[str, int] = dict.fromkeys(("counts", "slots"), len(self._pins))
         sizes |= dict.fromkeys(("last", "rings"), len(self._pinners))
         sizes |= dict.fromkeys(("inner", "outer"), int(self._state[SLOTS]))
-        arrays = {name: getattr(self, f"_{name}")[: sizes.get(name)].copy() for name in _ARRAYS}
+        ids = {"pins": self._pins.ids, "pinners": self._pinners.ids}
         waiting = {f"waiting_{name}": column for name, column in self._waiting.all()._asdict().items()}
-        return arrays | waiting | {"pins": self._pins.ids.copy(), "pinners": self._pinners.ids.copy()}
+        return ids | waiting | {name: getattr(self, f"_{name}")[: sizes.get(name)] for name in _ARRAYS}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Become what :meth:`snapshot` saw. Raises KeyError for an array that is missing."""

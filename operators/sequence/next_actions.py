@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from operators.id_index import IdIndex, grown
 from operators.sequence import kernels
 from operators.sequence.kernels import Histories, Scratch, Weights
 from operators.sequence.mixing import CONTEXTS, FIRST_SQUARES, SOURCES, first_weights
-from operators.sequence.tables import CLASSES, WINDOW, empty, only, with_room
+from operators.sequence.tables import CLASSES, WINDOW, Tables, empty, only, with_room
 from operators.small_sets import contains
 
 #: Beyond, the items with the least popularity of late (half-life a day), and the pinners longest silent, are forgotten.
@@ -22,6 +23,8 @@ FOLLOWERS = 64
 #: Memory is looked after once in so many actions: at the same ones whatever batches they come in.
 EVERY = 1_024
 _DAY = 1
+#: Tables that have a column for each item.
+_OF_ITEMS = ("followers", "counts", "used", "totals", "popularity")
 
 Rows = NDArray[np.int32]
 
@@ -98,6 +101,43 @@ class NextActions:
         history = kernels.latest(self._histories, person)
         out[known] = self._scored(history, count, pause, rows[known], everything=True)[1]
         return out
+
+    @property
+    def how(self) -> tuple[int, int, int]:
+        """Followers, and most items and pinners: what was learned with others is not its own."""
+        return self._tables.followers.shape[2], self._max_items, self._max_pinners
+
+    def remembers(self, pinners: Ints) -> NDArray[np.bool_]:
+        """Which of these have a history here, ``(n,)``."""
+        return self._pinners.lookup(pinners) >= 0
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything as arrays, for ``numpy.savez``; after :meth:`restore` it goes on the same, bit for bit."""
+        return {name: view.copy() for name, view in self.views().items()}
+
+    def views(self) -> dict[str, NDArray[Any]]:
+        """What :meth:`snapshot` copies, to be read before anything more is learned; another thread may do so.
+
+        Ids stand first: who is erased while the rest is read is among them, to be forgotten again.
+        """
+        items, pinners = len(self._items), len(self._pinners)
+        ids = {"items": self._items.ids, "pinners": self._pinners.ids, "number": np.array([self._number])}
+        tables = self._tables._asdict()
+        wide = {name: tables[name][:, :items] for name in _OF_ITEMS}
+        histories = {f"history_{name}": each[:pinners] for name, each in self._histories._asdict().items()}
+        weights = {f"weights_{name}": each for name, each in self._weights._asdict().items()}
+        return ids | tables | wide | histories | weights
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Become what :meth:`snapshot` saw. Raises KeyError for an array that is missing."""
+        self._items, self._pinners = IdIndex(), IdIndex()
+        for index, name in ((self._items, "items"), (self._pinners, "pinners")):
+            index.intern(np.array(arrays[name], np.int64))
+        self._tables = Tables(*(np.array(arrays[name]) for name in Tables._fields))
+        self._histories = Histories(*(np.array(arrays[f"history_{name}"]) for name in Histories._fields))
+        self._weights = Weights(*(np.array(arrays[f"weights_{name}"]) for name in Weights._fields))
+        self._scratch = _scratch(len(self._items))
+        self._number = int(arrays["number"][0])
 
     def erase(self, pinner: int) -> None:
         """Forget a pinner; what their actions said of items stays, as sums of which they cannot be told apart."""

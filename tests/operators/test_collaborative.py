@@ -193,3 +193,36 @@ def test_the_graph_is_shared_not_copied() -> None:
     model = SavesModel(graph, bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
     graph.add(np.array([1, 2, 3]), np.array([9, 9, 9]))
     assert set(model.recommend(np.array([1]), 5).pins.tolist()) == {2, 3}
+
+
+def test_what_was_learnt_is_taken_up_on_a_graph_with_other_numbers(learnt: SavesModel) -> None:
+    pinners, pins = saves()
+    again = made()
+    order = np.random.default_rng(1).permutation(len(pins))
+    again.graph.add(pins[order], pinners[order])
+    assert learnt.due is False
+    columns = learnt.keepsake()()
+    again.take_up({name: np.array(column) for name, column in columns.items()})
+    assert not again.due and not learnt.busy
+    lists = [np.array([1, 2, 3]), np.array([40])]
+    (one, before), (other, after) = (model.score(lists) for model in (learnt, again))
+    np.testing.assert_allclose(before[:, np.argsort(one)], after[:, np.argsort(other)], rtol=1e-4, atol=1e-4)
+    again.add(pinners[:40] + 1_000, pins[:40])
+    assert again.due
+    again.learn(again.draw())
+    assert again.taste.steps == learnt.taste.steps + 1
+
+
+def test_pins_that_came_since_begin_at_chance_and_no_step_is_taken_while_somebody_copies(learnt: SavesModel) -> None:
+    model, again = made(), made()
+    model.restore(learnt.snapshot())
+    model.add(np.arange(1, 21) + 1_000, np.full(20, 5))
+    assert model.due
+    copied = model.keepsake()
+    assert model.busy and not model.due and len(model.recommend(np.array([1, 2]), 5).pins)
+    again.graph.add(np.array([777, 778]), np.array([5_000, 5_000]))
+    again.graph.add(*saves()[::-1])
+    again.take_up(copied())
+    assert model.due
+    assert set((again.recommend(np.array([1, 2, 3]), 10).pins - 1) // PINS) == {0}
+    assert 778 in again.recommend(np.array([777]), 5).pins

@@ -110,3 +110,19 @@ def test_an_erased_history_is_gone():
     model.erase(1)
     model.update(np.full(1, 1), np.array([NOW + 2]), np.array([8]))
     assert len(model.next(np.array([7]), 1.0, 5).items) == 0
+
+
+def test_it_goes_on_from_a_snapshot_as_if_nothing_had_been():
+    pinners, times, items = _walks(np.random.default_rng(6), 150, 30, 400)
+    sizes = {"followers": 8, "max_items": 150, "max_pinners": 60}
+    whole, half, other = (NextActions(**sizes) for _ in range(3))
+    whole.update(pinners, times, items)
+    half.update(pinners[:2_345], times[:2_345], items[:2_345])
+    half.erase(1)
+    other.restore(half.snapshot())
+    assert not other.remembers(np.array([1])).any()
+    other.update(pinners[2_345:], times[2_345:], items[2_345:])
+    one, two = whole.snapshot(), other.snapshot()
+    assert len(whole) == len(other) == len(pinners)
+    # Memory was looked after twice since, so who was erased is nobody's row any more.
+    assert all(np.array_equal(column, two[name]) for name, column in one.items())
