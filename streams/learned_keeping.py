@@ -44,6 +44,8 @@ class Keeping:
         self._learned = self._so_far()
         self._due, self._rested = time.monotonic() + FIRST, 0.0
         self._lock: TextIO | None = None
+        with suppress(OSError):
+            engine.metrics.learned(self._path.stat().st_size)
 
     async def look(self, *, works: bool) -> None:
         """Write what is due. A worker that has no partitions learns nothing, and leaves it to others (``works``)."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infra.migrate import migrate
 from operators.pin2vec import pin2vec
 from operators.pin2vec.pin2vec import LAG_MS, Pin2Vec
 from streams import rebuild, related_memory
@@ -23,7 +22,6 @@ from streams.learned_keeping import Keeping
 from streams.saves_model import learn
 from streams.state import HotState
 from streams.stores.clickhouse_http import ClickHouseHTTP
-from tests.clickhouse_process import EmbeddedServer
 from tests.streams.serving import make_engine, nowhere
 from tests.streams.test_related_memory import START, batch, posted
 
@@ -38,34 +36,23 @@ ANN = 2**61 + 123_456_789
 EVER = START + 10**9 + LAG_MS
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    started = EmbeddedServer(tmp_path_factory.mktemp("learned") / "clickhouse")
-    started.start()
-    yield started
-    started.kill()
-
-
 @pytest.fixture
-async def store(server: EmbeddedServer) -> AsyncIterator[ClickHouseHTTP]:
-    made = ClickHouseHTTP(server.url)
-    await migrate(made)
+async def empty(store: ClickHouseHTTP) -> ClickHouseHTTP:
     for table in ("engagement", "pins", "pinners"):
-        await made.command(f"TRUNCATE TABLE {table}")
-    yield made
-    await made.close()
+        await store.command(f"TRUNCATE TABLE {table}")
+    return store
 
 
 @pytest.fixture
-async def engine(store: ClickHouseHTTP, tmp_path: Path) -> AsyncIterator[Engine]:
+async def engine(empty: ClickHouseHTTP, tmp_path: Path) -> AsyncIterator[Engine]:
     """A worker that has learned from a thousand events, of which ANN did some."""
     made = make_engine(nowhere(tmp_path))
     await made.events.close()
-    made.events = store
+    made.events = empty
     posted(made.state)
     some = batch(0, 0, 1_000)
     some = replace(some, pinner=np.where(some.pinner == some.pinner[0], ANN, some.pinner))
-    await store.insert("engagement", block_columns([some], 1), token=str(1))
+    await empty.insert("engagement", block_columns([some], 1), token=str(1))
     made.state.apply(some)
     await related_memory.learn(made.state, EVER)
     yield made
@@ -98,19 +85,19 @@ def same(one: HotState, other: HotState) -> bool:
 
 
 async def test_restarted_half_way_it_knows_what_it_would_without(
-    store: ClickHouseHTTP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty: ClickHouseHTTP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pin2vec, "MOST_WAITING", MOST)
     monkeypatch.setattr(rebuild, "LATEST_ROWS", ROWS)
     engine = make_engine(nowhere(tmp_path))
     await engine.events.close()
-    engine.events, live = store, engine.state
+    engine.events, live = empty, engine.state
     batches = [batch(partition, first, 100) for first in range(0, 25 * BATCHES, 100) for partition in range(4)]
     stored = 0
 
     async def store_until(end: int) -> None:
         nonlocal stored
-        await store.insert("engagement", block_columns(batches[stored:end], end), token=str(end))
+        await empty.insert("engagement", block_columns(batches[stored:end], end), token=str(end))
         stored = end
 
     async def fold(state: HotState, some: range) -> None:
@@ -141,9 +128,9 @@ async def test_restarted_half_way_it_knows_what_it_would_without(
 
     await store_until(BATCHES)
     anew = HotState()
-    await anew.load(store)
+    await anew.load(empty)
     await related_memory.learn(anew, EVER)
-    assert anew.pin2vec.learned <= MOST and not same(live, anew), "the file makes no difference"
+    assert anew.pin2vec.learned < 2 * MOST and not same(live, anew), "the file makes no difference"
 
 
 async def test_who_is_erased_and_what_is_deleted_meanwhile_is_left_out(engine: Engine) -> None:
