@@ -52,6 +52,20 @@ def latest(histories, pinner):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def rename(histories, pinners, place):  # type: ignore[no-untyped-def]
+    """Let each item of the histories be ``place`` of it, and leave those that have none (-1)."""
+    for pinner in range(pinners):
+        before = latest(histories, pinner)
+        size = 0
+        for gap in range(len(before), 0, -1):
+            row = place[before[gap - 1]]
+            if row >= 0:
+                histories.items[pinner, size] = row
+                size += 1
+        histories.counts[pinner] = size
+
+
+@njit(cache=True)
 def forget(scratch, size):  # type: ignore[no-untyped-def]
     for at in range(size):
         scratch.sums[:, scratch.touched[at]] = 0.0

@@ -17,7 +17,7 @@ from operators.sequence.tables import CLASSES, WINDOW, Tables, empty, only, with
 from operators.small_sets import contains
 
 #: Beyond, the items with the least popularity of late (half-life a day), and the pinners longest silent, are forgotten.
-MAX_ITEMS, MAX_PINNERS = 50_000, 100_000
+MAX_ITEMS, MAX_PINNERS = 25_000, 100_000
 #: Followers of an item in each class of gaps.
 FOLLOWERS = 64
 #: Memory is looked after once in so many actions: at the same ones whatever batches they come in.
@@ -191,11 +191,7 @@ class NextActions:
         self._items.intern(ids)
         self._tables = only(self._tables, rows)
         self._scratch = _scratch(len(rows))
-        for person in range(len(self._pinners)):
-            history = place[kernels.latest(self._histories, person)]
-            history = history[history >= 0][::-1]
-            self._histories.items[person, : len(history)] = history
-            self._histories.counts[person] = len(history)
+        kernels.rename(self._histories, len(self._pinners), place)
 
     def _keep_pinners(self, order: Ints) -> None:
         rows = np.sort(order[: self._max_pinners])

@@ -70,18 +70,30 @@ def with_room(tables: Tables, items: int) -> Tables:
 
 def only(tables: Tables, rows: NDArray[np.int64]) -> Tables:
     """The tables of ``rows`` alone, which become rows 0, 1, …; they are no longer among anyone's followers else."""
-    place = np.full(tables.used.shape[1] + 1, -1, np.int32)
+    place = np.full(tables.used.shape[1], -1, np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
-    followers = place[tables.followers[:, rows]]
-    order = np.argsort(followers < 0, axis=2, kind="stable")
-    followers = np.take_along_axis(followers, order, 2)
-    counts = np.take_along_axis(tables.counts[:, rows], order, 2)
-    counts[followers < 0] = 0
+    followers = np.full((CLASSES, len(rows), tables.followers.shape[2]), -1, np.int32)
+    counts = np.zeros(followers.shape, np.float32)
+    used = np.zeros((CLASSES, len(rows)), np.int32)
+    _kept(tables, rows, place, followers, counts, used)
     popularity = np.ascontiguousarray(tables.popularity[:, rows])
     scale = tables.scale.copy()
     scale[0] = popularity.sum(axis=1)
-    used = (followers >= 0).sum(axis=2).astype(np.int32)
     return Tables(followers, counts, used, tables.totals[:, rows].copy(), popularity, scale, tables.chance)
+
+
+@njit(cache=True)
+def _kept(tables, rows, place, followers, counts, used):  # type: ignore[no-untyped-def]
+    for gap_class in range(used.shape[0]):
+        for at in range(len(rows)):
+            row, size = rows[at], 0
+            for slot in range(tables.used[gap_class, row]):
+                follower = place[tables.followers[gap_class, row, slot]]
+                if follower >= 0:
+                    followers[gap_class, at, size] = follower
+                    counts[gap_class, at, size] = tables.counts[gap_class, row, slot]
+                    size += 1
+            used[gap_class, at] = size
 
 
 def _wider(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
