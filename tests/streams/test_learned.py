@@ -117,8 +117,11 @@ async def test_restarted_half_way_it_knows_what_it_would_without(
     again, learned = await restarted(engine)
     assert learned.clean and again.pin2vec.learned > 2 * MOST
     # Kafka delivers again what was not stored, and everything later.
-    await fold(again, range(HALF - 4, HALF + 8))
-    # One more restart, from the file of the one before: ClickHouse has more by now than was learned then.
+    await fold(again, range(HALF - 4, BATCHES))
+    await related_memory.learn(again, EVER)
+    assert same(live, again)
+
+    # From the same file, when ClickHouse has more by now than was learned then.
     await store_until(HALF + 8)
     again, _ = await restarted(engine)
     await fold(again, range(HALF + 8, BATCHES))
