@@ -13,7 +13,7 @@ from operators.id_index import IdIndex, grown
 from operators.sequence import kernels
 from operators.sequence.kernels import Histories, Scratch, Weights
 from operators.sequence.mixing import CONTEXTS, FIRST_SQUARES, SOURCES, first_weights
-from operators.sequence.tables import CLASSES, WINDOW, Tables, empty, only, with_room
+from operators.sequence.tables import CLASSES, WINDOW, empty, keep
 from operators.small_sets import contains
 
 #: Beyond, the items with the least popularity of late (half-life a day), and the pinners longest silent, are forgotten.
@@ -47,10 +47,12 @@ class NextActions:
     def __init__(self, followers: int = FOLLOWERS, max_items: int = MAX_ITEMS, max_pinners: int = MAX_PINNERS) -> None:
         self._max_items, self._max_pinners = max_items, max_pinners
         self._items, self._pinners = IdIndex(), IdIndex()
-        self._tables = empty(16, followers)
+        # Of all that there may be between two looks after memory.
+        self._room = max_items * 11 // 10 + EVERY + 1
+        self._tables = empty(self._room, followers)
         self._histories = Histories(np.zeros((0, WINDOW), np.int32), np.zeros(0, np.int64), np.zeros(0))
         self._weights = Weights(first_weights(), np.full((CONTEXTS, SOURCES), FIRST_SQUARES))
-        self._scratch = _scratch(16)
+        self._scratch = _scratch(self._room)
         self._number = 0
 
     def __len__(self) -> int:
@@ -59,8 +61,9 @@ class NextActions:
 
     @property
     def nbytes(self) -> int:
-        parts = (*self._tables, *self._histories, *self._scratch)
-        return sum(part.nbytes for part in parts) + self._items.nbytes + self._pinners.nbytes
+        of_items = (*self._tables[: len(_OF_ITEMS)], *self._scratch[:2])
+        used = sum(part.nbytes for part in of_items) * len(self._items) // self._room
+        return used + sum(part.nbytes for part in self._histories) + self._items.nbytes + self._pinners.nbytes
 
     def update(self, pinners: Ints, times: Ints, items: Ints) -> None:
         """Fold actions in, in order; all ``(n,)``, times in ms. Rows whose pinner is 0 (erased) are left out."""
@@ -133,10 +136,14 @@ class NextActions:
         self._items, self._pinners = IdIndex(), IdIndex()
         for index, name in ((self._items, "items"), (self._pinners, "pinners")):
             index.intern(np.array(arrays[name], np.int64))
-        self._tables = Tables(*(np.array(arrays[name]) for name in Tables._fields))
+        for name, table in self._tables._asdict().items():
+            if name in _OF_ITEMS:
+                table[:, : len(self._items)] = arrays[name]
+                table[:, len(self._items) :] = 0
+            else:
+                table[:] = arrays[name]
         self._histories = Histories(*(np.array(arrays[f"history_{name}"]) for name in Histories._fields))
         self._weights = Weights(*(np.array(arrays[f"weights_{name}"]) for name in Weights._fields))
-        self._scratch = _scratch(len(self._items))
         self._number = int(arrays["number"][0])
 
     def erase(self, pinner: int) -> None:
@@ -149,9 +156,6 @@ class NextActions:
     def _learn(self, pinners: Ints, times: Ints, items: Ints) -> None:
         before = len(self._items)
         rows, people = self._items.intern(items), self._pinners.intern(pinners)
-        self._tables = with_room(self._tables, len(self._items))
-        if self._scratch.sums.shape[1] < self._tables.used.shape[1]:
-            self._scratch = _scratch(self._tables.used.shape[1])
         self._histories = Histories(*(grown(each, len(self._pinners)) for each in self._histories))
         kernels.learn(
             self._tables,
@@ -189,8 +193,7 @@ class NextActions:
         ids = self._items.ids[rows]
         self._items = IdIndex(len(rows))
         self._items.intern(ids)
-        self._tables = only(self._tables, rows)
-        self._scratch = _scratch(len(rows))
+        keep(self._tables, rows)
         kernels.rename(self._histories, len(self._pinners), place)
 
     def _keep_pinners(self, order: Ints) -> None:

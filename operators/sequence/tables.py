@@ -12,8 +12,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from operators.id_index import grown
-
 #: Actions of a pinner that an action is learned from and predicted from.
 WINDOW = 64
 #: First gap of each class: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64.
@@ -34,7 +32,7 @@ _LEAST = 1e-3
 class Tables(NamedTuple):
     """Plain arrays, ``n`` items and ``c`` followers for each class; what numba sees."""
 
-    followers: NDArray[np.int32]  # (CLASSES, n, c) rows of items
+    followers: NDArray[np.int32]  # (CLASSES, n, c) rows of items, the first ``used`` of them
     counts: NDArray[np.float32]  # (CLASSES, n, c)
     used: NDArray[np.int32]  # (CLASSES, n) followers that are held
     totals: NDArray[np.float64]  # (CLASSES, n) all that followed, held or not
@@ -45,11 +43,11 @@ class Tables(NamedTuple):
 
 
 def empty(items: int, followers: int) -> Tables:
-    """Tables for so many items, with nothing learned."""
+    """Tables for so many items, with nothing learned. Of what is not used yet the system has not given the memory."""
     scale = np.zeros((3, POPULARITIES))
     scale[1] = 1.0
     return Tables(
-        np.full((CLASSES, items, followers), -1, np.int32),
+        np.zeros((CLASSES, items, followers), np.int32),
         np.zeros((CLASSES, items, followers), np.float32),
         np.zeros((CLASSES, items), np.int32),
         np.zeros((CLASSES, items)),
@@ -59,46 +57,40 @@ def empty(items: int, followers: int) -> Tables:
     )
 
 
-def with_room(tables: Tables, items: int) -> Tables:
-    """The same tables with room for at least so many items; twice as much where it was too little."""
-    if items <= tables.used.shape[1]:
-        return tables
-    size = max(items, 2 * tables.used.shape[1])
-    wide = [_wider(array, size) for array in tables[:5]]
-    return Tables(*wide, *tables[5:])  # type: ignore[arg-type]
-
-
-def only(tables: Tables, rows: NDArray[np.int64]) -> Tables:
-    """The tables of ``rows`` alone, which become rows 0, 1, …; they are no longer among anyone's followers else."""
+def keep(tables: Tables, rows: NDArray[np.int64]) -> None:
+    """Let ``rows``, in order, become rows 0, 1, …, and all others be as new; nobody has those among their followers."""
     place = np.full(tables.used.shape[1], -1, np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
-    followers = np.full((CLASSES, len(rows), tables.followers.shape[2]), -1, np.int32)
-    counts = np.zeros(followers.shape, np.float32)
-    used = np.zeros((CLASSES, len(rows)), np.int32)
-    _kept(tables, rows, place, followers, counts, used)
-    popularity = np.ascontiguousarray(tables.popularity[:, rows])
-    scale = tables.scale.copy()
-    scale[0] = popularity.sum(axis=1)
-    return Tables(followers, counts, used, tables.totals[:, rows].copy(), popularity, scale, tables.chance)
+    _keep(tables, rows, place)
+    for array in (tables.totals, tables.popularity):
+        array[:, : len(rows)] = array[:, rows]
+        array[:, len(rows) :] = 0
+    tables.scale[0] = tables.popularity.sum(axis=1)
 
 
 @njit(cache=True)
-def _kept(tables, rows, place, followers, counts, used):  # type: ignore[no-untyped-def]
-    for gap_class in range(used.shape[0]):
+def _keep(tables, rows, place):  # type: ignore[no-untyped-def]
+    for gap_class in range(CLASSES):
         for at in range(len(rows)):
-            row, size = rows[at], 0
+            row, size, before = rows[at], 0, tables.used[gap_class, at]
             for slot in range(tables.used[gap_class, row]):
                 follower = place[tables.followers[gap_class, row, slot]]
                 if follower >= 0:
-                    followers[gap_class, at, size] = follower
-                    counts[gap_class, at, size] = tables.counts[gap_class, row, slot]
+                    tables.followers[gap_class, at, size] = follower
+                    tables.counts[gap_class, at, size] = tables.counts[gap_class, row, slot]
                     size += 1
-            used[gap_class, at] = size
+            tables.used[gap_class, at] = size
+            _clear(tables, gap_class, at, size, before)
+        for row in range(len(rows), tables.used.shape[1]):
+            _clear(tables, gap_class, row, 0, tables.used[gap_class, row])
+            tables.used[gap_class, row] = 0
 
 
-def _wider(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    made = [grown(part, size)[:size] for part in array]
-    return np.stack(made)
+@njit(cache=True)
+def _clear(tables, gap_class, row, first, last):  # type: ignore[no-untyped-def]
+    for slot in range(first, last):
+        tables.followers[gap_class, row, slot] = 0
+        tables.counts[gap_class, row, slot] = 0.0
 
 
 @njit(cache=True)
