@@ -27,8 +27,8 @@ OURS = "streamed"
 #: Saves that arrive together.
 BATCH = 500
 #: Chosen on validation; the engine learns less of more pins (``streams/state.py``).
-BLEND = Blend(neighbours=0.5, taste=2.0, spectrum=1.0)
-BOUNDS = Bounds(saves=500, lists=512, wide=2_048)
+BLEND = Blend(neighbours=1.0, taste=2.0, spectrum=1.0)
+BOUNDS = Bounds(saves=500, lists=512, wide=1_024)
 LEARNING = Learning(width=256, rate=0.001, most=10_240, least=10, steady=0.99)
 
 

@@ -18,9 +18,9 @@ Columns = dict[str, NDArray[np.generic]]
 
 
 class Spectrum:
-    """``width`` orthonormal directions over pins, the widest first, and the pass under way; 9 bytes × width a pin.
+    """``width`` orthonormal directions over pins, the widest first, and the pass under way; 12 bytes × width a pin.
 
-    An eighth more are iterated than are asked: those next to the edge are the last to settle (Halko et al., "Finding
+    Half as many more are iterated than are asked: those next to the edge are the last to settle (Halko et al., "Finding
     Structure with Randomness", SIAM Review 2011).
     """
 
@@ -30,7 +30,7 @@ class Spectrum:
 
     @property
     def _iterated(self) -> int:
-        return self.width + self.width // 8
+        return self.width + self.width // 2
 
     def __len__(self) -> int:
         """Pins."""
@@ -88,7 +88,7 @@ class Spectrum:
         """Become what :meth:`snapshot` saw. Raises KeyError for a column that is missing."""
         self._basis = np.array(columns["spectrum"], np.float32)
         self._sums = np.array(columns["spectrum_sums"], np.float32)
-        self._pins, self.width = len(self._basis), -(-8 * self._basis.shape[1] // 9)
+        self._pins, self.width = len(self._basis), -(-2 * self._basis.shape[1] // 3)
         self.passes = int(columns["spectrum_passes"][0])
 
     def keep(self, rows: Ints) -> None:
