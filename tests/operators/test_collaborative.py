@@ -15,7 +15,7 @@ from operators.graph.live import LiveGraph
 
 GROUPS, PINS, PINNERS = 4, 30, 120
 LEARNING = Learning(width=16, rate=0.03, most=10_240)
-BOUNDS = Bounds(saves=10, lists=64)
+BOUNDS = Bounds(saves=10, lists=64, wide=64)
 
 
 def saves(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +184,7 @@ def test_the_spectrum_finds_the_widest_directions() -> None:
         spectrum.turn()
     scaled = edges / np.sqrt(boards) / np.sqrt(edges.sum(axis=1))[:, None]
     exact = np.linalg.svd(scaled, full_matrices=False)[2][:4]
-    ours = spectrum._basis[:40]
+    ours = spectrum._basis[:40, :4]
     np.testing.assert_allclose(ours @ ours.T, exact.T @ exact, atol=1e-3)
 
 
@@ -193,3 +193,39 @@ def test_the_graph_is_shared_not_copied() -> None:
     model = SavesModel(graph, bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
     graph.add(np.array([1, 2, 3]), np.array([9, 9, 9]))
     assert set(model.recommend(np.array([1]), 5).pins.tolist()) == {2, 3}
+
+
+def test_lists_that_have_only_begun_teach_nothing_and_answers_follow_the_weights_slowly() -> None:
+    taste = Taste(replace(LEARNING, least=3, steady=0.9), seed=1)
+    taste.grow(10)
+    nothing = np.zeros(10, np.float32)
+    taste.learn(Rows(np.array([0, 2, 4]), np.array([0, 1, 2, 3])), nothing)
+    assert taste.steps == 0
+    asked = Rows(np.array([0, 2]), np.array([4, 5]))
+    before = taste.scores(asked, nothing)
+    for _ in range(30):
+        taste.learn(Rows(np.array([0, 2, 6]), np.array([0, 1, 4, 5, 6, 7])), nothing)
+    assert taste.steps == 30 and not np.array_equal(before, taste.scores(asked, nothing))
+    weights, mean = taste._tables[0], taste._tables[1]
+    np.testing.assert_array_equal(weights[0], mean[0])  # nobody has shown it
+    assert 0 < np.abs(weights[5] - mean[5]).max() < 0.03 * 30
+
+
+def test_vectors_decay() -> None:
+    sizes: list[float] = []
+    for decay in (0.0, 0.1):
+        taste = Taste(replace(LEARNING, decay=decay), seed=1)
+        taste.grow(10)
+        for _ in range(60):
+            taste.learn(Rows(np.array([0, 4]), np.array([0, 1, 2, 3])), np.zeros(10, np.float32))
+        sizes.append(float(np.abs(taste._tables[0]).sum()))
+    assert sizes[1] < sizes[0]
+
+
+def test_the_spectrum_passes_more_boards_than_taste_learns_from() -> None:
+    model = SavesModel(bounds=replace(BOUNDS, lists=16, wide=64), learning=LEARNING, directions=GROUPS)
+    stream(model, *saves())
+    batch = model.draw()
+    assert len(batch.rows.starts) - 1 > 16
+    head = batch.rows.head(16)
+    assert len(head.starts) == 17 and len(head.pins) == head.starts[-1]
