@@ -36,7 +36,7 @@ from streams.pin_words import take
 from streams.rebuild import rebuild
 from streams.stores.protocols import EventStore
 
-#: Of the model of saves: some 1.3 KB a pin. Larger ones find more: ``docs/collaborative.md``.
+#: Of the model of saves: some 2 KB a pin. Larger ones find more: ``docs/collaborative.md``.
 WIDTH, DIRECTIONS = 32, 64
 
 

@@ -177,14 +177,14 @@ def test_the_spectrum_finds_the_widest_directions() -> None:
     _, pins = np.nonzero(edges)
     rows = Rows(np.concatenate([[0], np.cumsum(edges.sum(axis=1))]), pins)
     boards = edges.sum(axis=0)
-    spectrum = Spectrum(4)
+    spectrum = Spectrum(4, iterations=30)
     spectrum.grow(40)
     for _ in range(30):
         spectrum.learn(rows, boards)
         spectrum.turn()
     scaled = edges / np.sqrt(boards) / np.sqrt(edges.sum(axis=1))[:, None]
     exact = np.linalg.svd(scaled, full_matrices=False)[2][:4]
-    ours = spectrum._basis[:40, :4]
+    ours = spectrum._basis[:40]
     np.testing.assert_allclose(ours @ ours.T, exact.T @ exact, atol=1e-3)
 
 
