@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from streams.learned import Learned
 
 Partition = tuple[str, int]
-#: Of the model of saves: some 1.3 KB a pin. Larger ones find more: ``docs/collaborative.md``.
+#: Of the model of saves: some 2 KB a pin. Larger ones find more: ``docs/collaborative.md``.
 WIDTH, DIRECTIONS = 32, 64
 
 

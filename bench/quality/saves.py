@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 from bench.quality import batch_recommenders as batch
 from bench.quality.contest import Contest, Entry, options, tell
 from bench.quality.real_saves import HIT, METRICS, NDCG, NDCG_ONE, RECALL, Protocols, Saves, Scorer, cut, load, only
-from operators.collaborative.model import Bounds, SavesModel
+from operators.collaborative.model import Blend, Bounds, SavesModel
 from operators.collaborative.taste import Learning
 
 GOALS = {RECALL: 0.165, NDCG: 0.118, HIT: 0.900, NDCG_ONE: 0.620}
 OURS = "streamed"
 #: Saves that arrive together.
 BATCH = 500
+#: Chosen on validation; the engine learns less of more pins (``streams/state.py``).
+BLEND = Blend(neighbours=1.0, taste=2.0, spectrum=1.0)
+BOUNDS = Bounds(saves=500, lists=512, wide=1_024)
+LEARNING = Learning(width=256, rate=0.001, most=10_240, least=10, steady=0.99)
 
 
 @click.command("saves")
@@ -67,9 +71,9 @@ def streamed(saves: Saves, seed: int, quick: bool = False) -> SavesModel:
     """A model that every known save went through, one batch after another."""
     if quick:  # so few pins learn little from few steps
         few = Learning(width=64, rate=0.001, most=10_240)
-        model = SavesModel(seed=seed, bounds=Bounds(saves=100, lists=512), learning=few, directions=128)
+        model = SavesModel(seed=seed, bounds=Bounds(saves=100, lists=512, wide=512), learning=few, directions=128)
     else:
-        model = SavesModel(seed=seed)
+        model = SavesModel(blend=BLEND, bounds=BOUNDS, learning=LEARNING, directions=512, seed=seed)
     pinners, items = saves.pairs()
     order = np.random.default_rng(seed).permutation(len(pinners))
     for begin in range(0, len(order), BATCH):

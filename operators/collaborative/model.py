@@ -31,7 +31,8 @@ class Bounds:
         boards_of_pin: latest boards of each pin of a list.
         boards: most resembling boards of a list.
         pins_of_board: latest pins of a board.
-        lists: boards that one step learns from.
+        lists: boards that one step of taste learns from.
+        wide: boards that one step of the spectrum learns from, ``lists`` or more: they cost it less.
         saves: a step of learning is due for so many saves.
         steps: at most so many are due at once: what a start, which reads all saves, owes.
         learnt_pins: with more pins nothing is learnt of them, and neighbours answer alone. Bounds memory, and the time
@@ -42,6 +43,7 @@ class Bounds:
     boards: int = 5_000
     pins_of_board: int = 200
     lists: int = 128
+    wide: int = 128
     saves: int = 300
     steps: int = 3_000
     learnt_pins: int = 100_000
@@ -125,10 +127,10 @@ class SavesModel:
         p_table, _, b_table, b_arena = self.graph.sides
         if self._at == 0:
             self._of = len(self.graph.boards)
-        boards = _strided(self._at, min(self._at + self.bounds.lists, self._of), self._of, self.seed + self._passes)
+        boards = _strided(self._at, min(self._at + self.bounds.wide, self._of), self._of, self.seed + self._passes)
         boards = boards[boards < len(self.graph.boards)]
         boards = boards[b_table[boards, DEGREE] > 1]
-        self._at += self.bounds.lists
+        self._at += self.bounds.wide
         self._learnt += min(self.bounds.saves, len(self.graph) - self._learnt)
         self._learnt = max(self._learnt, len(self.graph) - self.bounds.steps * self.bounds.saves)
         ends = self._at >= self._of
@@ -141,7 +143,7 @@ class SavesModel:
         """One step; may run in another thread while this one changes the graph and asks."""
         try:
             if len(batch.rows.pins) and self.learns:
-                self.taste.learn(batch.rows, _popularity(batch.boards))
+                self.taste.learn(batch.rows.head(self.bounds.lists), _popularity(batch.boards))
                 self.spectrum.learn(batch.rows, batch.boards)
             if batch.ends_pass:
                 self.spectrum.turn()

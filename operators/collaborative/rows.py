@@ -33,6 +33,16 @@ class Rows(NamedTuple):
         """The lists with only the entries that are marked; ``(len(pins),)``."""
         return Rows(np.concatenate([[0], np.cumsum(entries)])[self.starts], self.pins[entries])
 
+    def head(self, lists: int) -> Rows:
+        """The first lists alone."""
+        starts = self.starts[: lists + 1]
+        return Rows(starts, self.pins[: starts[-1]])
+
+    def of_at_least(self, pins: int) -> Rows:
+        """The lists that are so long."""
+        stays = self.lengths >= pins
+        return Rows(np.concatenate([[0], np.cumsum(self.lengths[stays])]), self.pins[stays[self.owners]])
+
     def matrix(self, values: Floats, width: int) -> csr_matrix:
         """``(n, width)`` sparse with one of ``values`` ``(len(pins),)`` for each entry."""
         return csr_matrix((values, self.pins, self.starts), shape=(len(self.starts) - 1, width))

@@ -15,7 +15,7 @@ from operators.graph.live import LiveGraph
 
 GROUPS, PINS, PINNERS = 4, 30, 120
 LEARNING = Learning(width=16, rate=0.03, most=10_240)
-BOUNDS = Bounds(saves=10, lists=64)
+BOUNDS = Bounds(saves=10, lists=64, wide=64)
 
 
 def saves(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +177,7 @@ def test_the_spectrum_finds_the_widest_directions() -> None:
     _, pins = np.nonzero(edges)
     rows = Rows(np.concatenate([[0], np.cumsum(edges.sum(axis=1))]), pins)
     boards = edges.sum(axis=0)
-    spectrum = Spectrum(4)
+    spectrum = Spectrum(4, iterations=30)
     spectrum.grow(40)
     for _ in range(30):
         spectrum.learn(rows, boards)
@@ -226,3 +226,39 @@ def test_pins_that_came_since_begin_at_chance_and_no_step_is_taken_while_somebod
     assert model.due
     assert set((again.recommend(np.array([1, 2, 3]), 10).pins - 1) // PINS) == {0}
     assert 778 in again.recommend(np.array([777]), 5).pins
+
+
+def test_lists_that_have_only_begun_teach_nothing_and_answers_follow_the_weights_slowly() -> None:
+    taste = Taste(replace(LEARNING, least=3, steady=0.9), seed=1)
+    taste.grow(10)
+    nothing = np.zeros(10, np.float32)
+    taste.learn(Rows(np.array([0, 2, 4]), np.array([0, 1, 2, 3])), nothing)
+    assert taste.steps == 0
+    asked = Rows(np.array([0, 2]), np.array([4, 5]))
+    before = taste.scores(asked, nothing)
+    for _ in range(30):
+        taste.learn(Rows(np.array([0, 2, 6]), np.array([0, 1, 4, 5, 6, 7])), nothing)
+    assert taste.steps == 30 and not np.array_equal(before, taste.scores(asked, nothing))
+    weights, mean = taste._tables[0], taste._tables[1]
+    np.testing.assert_array_equal(weights[0], mean[0])  # nobody has shown it
+    assert 0 < np.abs(weights[5] - mean[5]).max() < 0.03 * 30
+
+
+def test_vectors_decay() -> None:
+    sizes: list[float] = []
+    for decay in (0.0, 0.1):
+        taste = Taste(replace(LEARNING, decay=decay), seed=1)
+        taste.grow(10)
+        for _ in range(60):
+            taste.learn(Rows(np.array([0, 4]), np.array([0, 1, 2, 3])), np.zeros(10, np.float32))
+        sizes.append(float(np.abs(taste._tables[0]).sum()))
+    assert sizes[1] < sizes[0]
+
+
+def test_the_spectrum_passes_more_boards_than_taste_learns_from() -> None:
+    model = SavesModel(bounds=replace(BOUNDS, lists=16, wide=64), learning=LEARNING, directions=GROUPS)
+    stream(model, *saves())
+    batch = model.draw()
+    assert len(batch.rows.starts) - 1 > 16
+    head = batch.rows.head(16)
+    assert len(head.starts) == 17 and len(head.pins) == head.starts[-1]
