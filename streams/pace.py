@@ -7,8 +7,8 @@ from __future__ import annotations
 
 #: A worker is behind when what it reads has been in Kafka for longer than this, seconds.
 BEHIND = 5.0
-#: The share of time that slates take meanwhile; and what each learner takes, also while a crowd waits for slates.
-SHARE, LEARNING = 0.1, 0.02
+#: The share of time that slates take meanwhile, and that each learner takes then, and while a crowd waits for slates.
+SHARE, LEARNING, LEARNING_IN_A_CROWD = 0.1, 0.02, 0.1
 
 
 class Pace:
@@ -39,4 +39,5 @@ class Pace:
 
     def rest_of_learner(self, spent: float) -> float:
         """Seconds to leave to everything else after ``spent`` seconds of learning."""
-        return spent * (1 / LEARNING - 1) if self.pressed else 0.0
+        share = LEARNING if self.behind else LEARNING_IN_A_CROWD if self.crowded else 1.0
+        return spent * (1 / share - 1)

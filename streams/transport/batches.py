@@ -33,8 +33,8 @@ from streams.transport.record_batches import CorruptBatch
 from streams.transport.records_consumer import Chunk, fetch_records
 
 #: Faust fixes 1,500 ms. A fetch that names only partitions at their end holds back all others that long.
-FETCH_MAX_WAIT_MS = 25
-#: With less than so many bytes the broker waits that long: a trickle comes as 40 fetches a second, not as hundreds,
+FETCH_MAX_WAIT_MS = 50
+#: With less than so many bytes the broker waits that long: a trickle comes as 20 fetches a second, not as hundreds,
 #: each of which costs the broker and the agents as much as one of thousands of records.
 FETCH_MIN_BYTES = 32 * 1024
 #: How long a partition rests after a batch that cannot be read, seconds.
