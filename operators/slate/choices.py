@@ -36,7 +36,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     candidates: int = 1000
     #: As many while a crowd of pinners waits, without the sources that cost most.
     busy_candidates: int = 300
-    busy_without: tuple[str, ...] = ("together", "interests", "pinsage")
+    busy_without: tuple[str, ...] = msgspec.field(default_factory=lambda: ("together", "interests", "pinsage"))
     #: Pins that one source may propose.
     source_limit: int = 400
     #: The latest saves that sources start from.

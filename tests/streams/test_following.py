@@ -212,7 +212,7 @@ async def test_a_start_reads_all_sums_as_of_one_moment_while_another_worker_writ
     writing = asyncio.create_task(write())
     while written < 400:
         await asyncio.sleep(0.01)
-    engine.folded, engine.state = await remembered(engine.events)
+    _, engine.folded, engine.state = await remembered(engine.events, engine.settings, engine.erased)
     assert 0 < written < 6_000, "the other still writes"
     await writing
     await catch_up(engine, MINE)
