@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
 IDLE = 0.010
 #: With more than so many batches of pinners waiting, slates are made from fewer candidates, and what can wait does.
-CROWD = 4
+CROWD = 2
 #: Batches in the making at a time.
 TOGETHER = 3
 
