@@ -21,13 +21,15 @@ def test_the_streamed_model_beside_batch_recommenders(shared_data: Path) -> None
     found = {
         "streamed": protocols.judge(scorer(saves, model)),
         "RP3β": protocols.judge(batch.walks_of_three(saves.known, batch.RP3_ALPHA, batch.RP3_BETA)),
+        "EASE": protocols.judge(batch.ease(saves.known)),
         "popular": protocols.judge(batch.popular(saves.known)),
     }
     for metric in METRICS:
         assert found["streamed"][metric] > 1.5 * found["popular"][metric], found
-    # So small a part favours what is fitted at once; all of it is measured in docs/collaborative.md.
+    # Seeds differ by less than a hundredth; all saves are measured in docs/collaborative.md.
     for metric in METRICS:
-        assert found["streamed"][metric] > 0.93 * found["RP3β"][metric], found
+        assert found["streamed"][metric] > found["EASE"][metric], found
+        assert found["streamed"][metric] > 0.99 * found["RP3β"][metric], found
 
 
 def test_both_protocols_of_a_perfect_and_of_a_random_recommender(shared_data: Path) -> None:
