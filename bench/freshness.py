@@ -93,6 +93,7 @@ def _at(settings: Settings, worker: Worker, watch: Watch, rate: int, seconds: in
     fresh = np.array([slate.freshness for slate in made if first <= slate.trigger_logged <= last])
     latest = {pinner for pinner, slate in watch.seen.newest.items() if int(slate["trigger_logged"]) >= began}
     degraded = sum(bool(slate["degraded"]) for slate in watch.seen.newest.values())
+    click.echo(f"p50 of the stages of each pinner's newest slate, ms: {_stages(watch)}", err=True)
     p50, p99 = (round(float(np.percentile(fresh, q))) if len(fresh) else None for q in (50, 99))
     promised = CONTRACT.get(rate)
     return {
@@ -106,6 +107,15 @@ def _at(settings: Settings, worker: Worker, watch: Watch, rate: int, seconds: in
         "promised p99 ms": promised,
         "kept": len(latest) >= len(acted) and p99 is not None and (promised is None or p99 <= promised),
     }
+
+
+def _stages(watch: Watch) -> dict[str, float]:
+    """Stage → the median of what it took, milliseconds; a stage takes a whole batch of slates."""
+    took: dict[str, list[float]] = {}
+    for slate in watch.seen.newest.values():
+        for stage in slate["stages"]:
+            took.setdefault(stage["name"], []).append(stage["milliseconds"])
+    return {name: round(float(np.median(each)), 1) for name, each in took.items()}
 
 
 def _send(settings: Settings, lines: list[Line], rate: int) -> None:

@@ -23,6 +23,7 @@ import psutil
 
 from infra.part import Part, Say
 from infra.ports import require_free
+from infra.priority import give_way
 from infra.process import Running, last, remember, remembered
 from infra.spare import Spare
 from streams.settings import EMBEDDED, Settings
@@ -211,6 +212,8 @@ def _start(settings: Settings, part: Part) -> Running:
             cwd=part.folder,
             start_new_session=True,  # Ctrl-C in the terminal is for the command line, not for the parts
         )
+    if part.nice:
+        give_way(process.pid, part.nice)
     return remember(settings, part.name, process.pid, part.stop_timeout)
 
 

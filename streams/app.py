@@ -80,6 +80,7 @@ async def _forget(_app: Any, revoked: set[TP], **_: Any) -> None:
     lost = [(tp.topic, tp.partition) for tp in revoked]
     app.engine.ledger.forget(lost)
     app.engine.schedule.give_up(lost)
+    app.engine.gathering.give_up(lost)
     if batches := app.engine.writer.give_up(lost):
         # Rare: Faust waits for what is under way. But memory now holds events that the ledger does not, and would take
         # them for duplicates if the partition came back: only a worker that rebuilds its memory is right again.

@@ -71,20 +71,17 @@ class EngagementWriter:
         """Wait while too many rows do."""
         await self._has_room.wait()
 
-    def write(self, engagement: Engagement) -> asyncio.Future[None]:
-        """Take a batch; the future is done when it is stored, and cancelled when its partition is given up."""
+    def write(self, engagement: Engagement, stored: asyncio.Future[None] | None = None) -> asyncio.Future[None]:
+        """Take a batch; the future (a new one by default) is done when it is stored, and cancelled when its partition
+        is given up.
+        """
         loop = asyncio.get_running_loop()
-        stored: asyncio.Future[None] = loop.create_future()
+        stored = loop.create_future() if stored is None else stored
         waiting = _Waiting(engagement, loop.time(), stored)
         self._waiting.append(waiting)
         self._newest[waiting.partition] = stored
         self._count(len(engagement))
         return stored
-
-    def pending(self, partition: Partition) -> asyncio.Future[None] | None:
-        """Done when everything taken of a partition so far is stored; None when it is."""
-        newest = self._newest.get(partition)
-        return None if newest is None or newest.done() else newest
 
     async def drain(self) -> None:
         """Wait until everything taken so far is stored, or given up."""

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from streams.gathering import Gathering
 from streams.pace import Pace
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Engine:
     #: Partitions (``topic:partition``) that stand still, and why their next batch cannot be read.
     corrupt: dict[str, str] = field(default_factory=dict[str, str])
     pace: Pace = field(default_factory=Pace)
+    gathering: Gathering = field(default_factory=Gathering)
     #: The model that made the vectors, and all that there are; None where none can take its place.
     encoder: str = "encoder"
     encoders: Encoders | None = None

@@ -97,6 +97,7 @@ class PinStream(faust.App):
             "after %g s %d batches of %s are not stored: they are given up and Kafka delivers them again",
             seconds, len(unstored), ", ".join(sorted({topic for topic, _ in lost})),
         )  # fmt: skip
+        self.engine.gathering.give_up(lost)
         self.engine.writer.give_up(lost)
         unstored.clear()
 

@@ -11,6 +11,7 @@ from streams.engagement_writer import EngagementWriter
 from streams.engine import Engine
 from streams.erasure import Erased
 from streams.feed_schedule import FeedSchedule
+from streams.gathering import SECONDS, Gathering
 from streams.learned import Learned, find
 from streams.learned_keeping import Keeping
 from streams.ledger import Ledger
@@ -64,6 +65,7 @@ async def open_engine(settings: Settings) -> Engine:
         erased=erased,
         ledger=ledger,
         pace=pace,
+        gathering=Gathering(SECONDS),
         writer=EngagementWriter(events, ledger, metrics, pace, settings.waiting_rows),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings), settings.waiting_slates),
         # Made together, slates share calls to Milvus and Triton, but each waits for the others.

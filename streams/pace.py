@@ -16,8 +16,9 @@ class Pace:
 
     def __init__(self) -> None:
         self.age = 0.0
-        #: Do more pinners wait for slates than can be served at once? Told by who makes slates.
-        self.crowded = False
+        #: Do more pinners wait for slates than can be served at once, and until when does that count (seconds of the
+        #: clock of who makes slates, and tells)?
+        self.crowded, self.crowded_until = False, 0.0
 
     def read(self, logged: int, now: int) -> None:
         """An event that Kafka has had since ``logged`` was read at ``now``; milliseconds."""

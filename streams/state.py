@@ -74,8 +74,11 @@ class HotState:
         #: Held by who learns from actions, and by who reads what was learned.
         self.learning = asyncio.Lock()
 
-    def apply(self, engagement: Engagement) -> None:
-        """Fold a batch in: enriched, without duplicates."""
+    def apply(self, engagement: Engagement, parts: Sequence[Engagement] = ()) -> None:
+        """Fold a batch in: enriched, without duplicates.
+
+        ``parts``: the same rows by batch, where several came together.
+        """
         if not len(engagement):
             return
         self.now = max(self.now, int(engagement.time.max()))
@@ -86,7 +89,7 @@ class HotState:
         saved = (engagement.kind == Kind.SAVE) & ~deleted
         self.board_graph.add(engagement.pin[saved], engagement.board[saved])
         self.trending.update(engagement, ignored=deleted)
-        related_memory.fold(self, engagement, deleted)
+        related_memory.fold(self, engagement, deleted, parts or [engagement])
 
     def apply_pins(self, events: Sequence[tuple[int, PinEvent]]) -> NDArray[np.bool_]:
         """Take ``(offset, event)`` with integer ids; returns which events are the newest of their pin, ``(n,)``."""

@@ -34,7 +34,6 @@ class Learning:
         most: pins in one softmax. With more pins a uniform sample stands for those that nobody in the batch has.
         least: lists of fewer pins teach nothing. What somebody will save yet counts as unwanted, so a list that has
             only begun teaches the wrong thing.
-        decay: of the squares of the vectors in the loss, as in Mult-DAE.
         steady: share of what answers, a running mean of the weights (Polyak & Juditsky, 1992), that a step leaves.
     """
 
@@ -43,7 +42,6 @@ class Learning:
     rate: float = 0.003
     most: int = 4_096
     least: int = 2
-    decay: float = 0.0
     steady: float = 0.98
 
 
@@ -109,9 +107,9 @@ class Taste:
         back = (logits @ foretold[pins]) * (1 - taste * taste)
         self.steps += 1
         used = np.unique(seen.pins)
-        self._adam(0, used, inputs.T.tocsr()[used] @ back, how.decay)
-        self._adam(1, pins, logits.T @ taste, how.decay)
-        self._adam(2, pins, logits.sum(axis=0)[:, None], 0.0)
+        self._adam(0, used, inputs.T.tocsr()[used] @ back)
+        self._adam(1, pins, logits.T @ taste)
+        self._adam(2, pins, logits.sum(axis=0)[:, None])
 
     def scores(self, rows: Rows, popularity: Floats) -> Floats:
         """``(n, len(self))``: how much each list wants each pin, as logits."""
@@ -147,21 +145,21 @@ class Taste:
         order = np.argsort(pins)
         return pins[order], weight[order].astype(np.float32)
 
-    def _adam(self, which: int, rows: Ints, slope: Floats, decay: float) -> None:
+    def _adam(self, which: int, rows: Ints, slope: Floats) -> None:
         rate = self.learning.rate * min(1.0, self.steps / _WARMING)
         rate *= np.sqrt(1 - _SECOND**self.steps) / (1 - _FIRST**self.steps)
         weights, mean, first, second = self._tables[_EACH * which : _EACH * (which + 1)]
-        _step(rows, np.ascontiguousarray(slope), weights, first, second, np.float32(rate), np.float32(2 * decay))
+        _step(rows, np.ascontiguousarray(slope), weights, first, second, np.float32(rate))
         # A mean over few steps at first, or what it began with would stay in it.
         _follow(weights, mean, self._pins, np.float32(1 - min(self.learning.steady, self.steps / (self.steps + 10))))
 
 
 @njit(cache=True, nogil=True)
-def _step(rows, slope, table, first, second, rate, decay):  # type: ignore[no-untyped-def]
+def _step(rows, slope, table, first, second, rate):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         row = rows[i]
         for j in range(table.shape[1]):
-            g = slope[i, j] + decay * table[row, j]
+            g = slope[i, j]
             first[row, j] += np.float32(1 - _FIRST) * (g - first[row, j])
             second[row, j] += np.float32(1 - _SECOND) * (g * g - second[row, j])
             table[row, j] -= rate * first[row, j] / (np.sqrt(second[row, j]) + np.float32(_EPSILON))

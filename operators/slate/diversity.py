@@ -24,8 +24,11 @@ def similarity(vectors: Floats) -> NDArray[np.float64]:
     A pin without a vector is half like every other: neither favoured nor pushed back.
     """
     wide = np.asarray(vectors, np.float32)
-    kernel = ((1 + wide @ wide.T) / 2).astype(np.float64)
-    np.fill_diagonal(kernel, 1.0)
+    near = wide @ wide.T
+    near *= np.float32(0.5)
+    near += np.float32(0.5)
+    kernel = near.astype(np.float64)
+    kernel.ravel()[:: len(kernel) + 1] = 1.0
     return kernel
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, comb, erfc
 
 import msgspec
@@ -86,7 +87,7 @@ class Places:
 class Slots:
     """Where and what may be explored: slot ``j`` has the places ``edges[j]`` up to ``edges[j + 1]`` and a group."""
 
-    edges: list[int]
+    edges: tuple[int, ...]
     #: Probability that a slot is used.
     used: float
     groups: list[Rows]
@@ -149,7 +150,7 @@ def slots_of(eligible: Rows, newness: Newness, size: int, rate: float, choices: 
         return None
     count = min(ceil(wanted), free, len(eligible))
     groups = [eligible[slot::count][: choices.among] for slot in range(count)]
-    edges = [choices.protected + free * slot // count for slot in range(count + 1)]
+    edges = tuple(choices.protected + free * slot // count for slot in range(count + 1))
     chances = [chances_of_best(newness.take(group), rate, choices) for group in groups]
     return Slots(edges, min(1.0, wanted / count), groups, chances)
 
@@ -185,19 +186,20 @@ def explored(base: Rows, eligible: Rows, newness: Newness, *, rate: float, seed:
             before += 1
         else:
             rows[place] = base[place - before]
-            propensities[place] = _stays(slots, place, before)
+            propensities[place] = _stays(slots.edges, slots.used, place, before)
     return Places(rows, marks, propensities, base)
 
 
-def _stays(slots: Slots, place: int, before: int) -> float:
+@lru_cache(4096)  # the same in nearly all slates
+def _stays(edges: tuple[int, ...], used: float, place: int, before: int) -> float:
     """The probability that ``place`` is not explored and exactly ``before`` places above it are."""
-    count, used = len(slots.groups), slots.used
-    slot = bisect_right(slots.edges, place) - 1
+    count = len(edges) - 1
+    slot = bisect_right(edges, place) - 1
     if slot < 0:
         return float(before == 0)
     if slot >= count:
         return _exactly(before, count, used)
-    first, end = slots.edges[slot], slots.edges[slot + 1]
+    first, end = edges[slot], edges[slot + 1]
     above, length = place - first, end - first
     own = used * above / length
     neither = 1 - used * (above + 1) / length

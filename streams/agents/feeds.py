@@ -18,10 +18,11 @@ from streams.slates import SlateRequest, build_slates, encode_slate
 log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
 IDLE = 0.010
-#: With more than so many batches of pinners waiting, slates are made from fewer candidates, and what can wait does.
-CROWD = 2
+#: With more than so many batches of pinners waiting, or somebody for so many seconds, slates are made from fewer
+#: candidates, and what can wait does; and for some seconds after it, or the next crowd would be there at once.
+CROWD, LATE, CALM = 2, 0.15, 3.0
 #: Batches in the making at a time.
-TOGETHER = 3
+TOGETHER = 2
 
 
 async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
@@ -37,7 +38,7 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
             await _first_of(making)
         due = engine.schedule.take(time.monotonic())
         if not due:
-            engine.pace.crowded = False
+            engine.pace.crowded = time.monotonic() < engine.pace.crowded_until
             await asyncio.sleep(IDLE)
             continue
         pinners = {entry.pinner for entry in due}
@@ -60,7 +61,11 @@ async def _first_of(making: dict[asyncio.Task[None], set[int]]) -> None:
 
 
 async def _make(engine: Engine, due: list[Due]) -> None:
-    engine.pace.crowded = len(engine.schedule) > CROWD * engine.schedule.batch
+    now = time.monotonic()
+    late = now - min(entry.first for entry in due) > LATE
+    if late or len(engine.schedule) > CROWD * engine.schedule.batch:
+        engine.pace.crowded_until = now + CALM
+    engine.pace.crowded = now < engine.pace.crowded_until
     try:
         await _emit(engine, due, busy=engine.pace.crowded)
     except Exception:

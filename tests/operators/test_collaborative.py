@@ -244,17 +244,6 @@ def test_lists_that_have_only_begun_teach_nothing_and_answers_follow_the_weights
     assert 0 < np.abs(weights[5] - mean[5]).max() < 0.03 * 30
 
 
-def test_vectors_decay() -> None:
-    sizes: list[float] = []
-    for decay in (0.0, 0.1):
-        taste = Taste(replace(LEARNING, decay=decay), seed=1)
-        taste.grow(10)
-        for _ in range(60):
-            taste.learn(Rows(np.array([0, 4]), np.array([0, 1, 2, 3])), np.zeros(10, np.float32))
-        sizes.append(float(np.abs(taste._tables[0]).sum()))
-    assert sizes[1] < sizes[0]
-
-
 def test_the_spectrum_passes_more_boards_than_taste_learns_from() -> None:
     model = SavesModel(bounds=replace(BOUNDS, lists=16, wide=64), learning=LEARNING, directions=GROUPS)
     stream(model, *saves())

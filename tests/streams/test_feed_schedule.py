@@ -39,6 +39,13 @@ def test_under_overload_most_of_a_batch_acted_last_and_a_share_waited_longest():
     assert [due.pinner for due in schedule.take(10.0)] == [0, 1, 99, 98, 97, 96, 95, 94]
 
 
+def test_in_a_crowd_of_a_moment_whoever_waited_longest_comes_first():
+    schedule = FeedSchedule(batch=8, oldest_share=2)
+    for pinner in range(20):
+        act(schedule, pinner, pinner, 0, at=pinner / 100)
+    assert [due.pinner for due in schedule.take(0.9)] == list(range(8))
+
+
 def test_a_ready_pinner_who_acts_again_becomes_the_newest():
     schedule = FeedSchedule(batch=2, oldest_share=1)
     for pinner in range(10):

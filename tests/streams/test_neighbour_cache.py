@@ -1,6 +1,10 @@
+import asyncio
+
 import numpy as np
+import pytest
 
 from streams.neighbour_cache import NeighbourCache
+from streams.stores.protocols import StoreUnavailable
 from training.exact_vectors import ExactVectors
 
 PINS = np.arange(1, 41)
@@ -45,3 +49,35 @@ async def test_after_its_time_a_pin_is_searched_again_and_memory_is_bounded():
     assert store.searched == 40, "the latest are still known"
     await cache.near(PINS[:4], VECTORS[:4], 5)
     assert store.searched == 44, "the first made room"
+
+
+async def test_what_is_asked_for_again_is_searched_again_while_the_old_answer_serves(monkeypatch):
+    monkeypatch.setattr("streams.neighbour_cache.GATHER_SECONDS", 0.0)
+    store = Counted(PINS, VECTORS)
+    cache = NeighbourCache(store, seconds=0.4)
+    await cache.near(PINS[:2], VECTORS[:2], 5)
+    await asyncio.sleep(0.25)
+    ExactVectors.__init__(store, PINS[:1], VECTORS[:1])
+    assert (await cache.near(PINS[:1], VECTORS[:1], 5)).ids[0].all(), "the old answer: nobody waits"
+    await asyncio.sleep(0.02)
+    assert store.searched == 3, "the one that was asked for, not the other"
+    assert (await cache.near(PINS[:1], VECTORS[:1], 5)).ids[0].tolist() == [1, 0, 0, 0, 0]
+
+
+async def test_without_milvus_neighbours_serve_until_their_time_is_over(monkeypatch):
+    monkeypatch.setattr("streams.neighbour_cache.GATHER_SECONDS", 0.0)
+
+    class Gone(Counted):
+        async def search(self, collection, vectors, k, where=""):
+            if self.searched:
+                raise StoreUnavailable("milvus", "gone")
+            return await super().search(collection, vectors, k, where)
+
+    cache = NeighbourCache(Gone(PINS, VECTORS), seconds=0.4)
+    await cache.near(PINS[:1], VECTORS[:1], 5)
+    for _ in range(2):
+        await asyncio.sleep(0.11)
+        await cache.near(PINS[:1], VECTORS[:1], 5)
+    await asyncio.sleep(0.2)
+    with pytest.raises(StoreUnavailable):
+        await cache.near(PINS[:1], VECTORS[:1], 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -179,6 +180,9 @@ async def test_answers_by_it_and_another_encoder_gives_none(engine: Engine) -> N
     assert len(await related_source(engine, 2, 5)) == 0, "before any has a vector"
     await all_of(Convolving(engine, engine.pinsage))
     await until(engine, 2, lambda vector: vector is not None)
+    deadline = time.monotonic() + 10
+    while await engine.pinsage.vectors.count(COLLECTION) < len(PINS) and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)  # Milvus shows what was written a moment later
     engine.pinsage = PinSage(engine.pinsage.vectors, engine.metrics)
     found = await related_source(engine, 2, 5)
     assert len(found) == 5 and 2 not in found.pins and (np.diff(found.scores) <= 0).all()
