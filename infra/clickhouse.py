@@ -31,4 +31,5 @@ def part(settings: Settings) -> Part:
         address=settings.clickhouse_http,
         ready=ready,
         folder=folder,
+        nice=5,
     )

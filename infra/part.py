@@ -33,9 +33,9 @@ class Part:
     #: Seconds to become ready, and to stop after SIGTERM before SIGKILL.
     start_timeout: float = 90.0
     stop_timeout: float = 20.0
-    #: How far it gives way when cores are short: a worker has one loop in which everything is due in milliseconds,
-    #: the others have threads, and what waits for them can.
-    nice: int = 5
+    #: How far it gives way when cores are short (0 … 19). A worker has one loop in which everything is due in
+    #: milliseconds; ClickHouse and Milvus write and merge by themselves in many threads.
+    nice: int = 0
 
 
 #: Three more functions that ``infra/<name>.py`` may have; all may be repeated at no cost.

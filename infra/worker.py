@@ -27,5 +27,4 @@ def part(settings: Settings, number: int) -> Part:
         environment={f"PINSTREAM_PORT_{name.upper()}": str(port) for name, port in ports.items()},
         folder=PROJECT,
         stop_timeout=60.0,  # what is under way is stored first
-        nice=0,
     )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 #: A worker is behind when what it reads has been in Kafka for longer than this, seconds.
 BEHIND = 5.0
+#: Seconds that a crowd counts for: without them the next one would be there at once.
+CALM = 3.0
 #: The share of time that slates take meanwhile, and that each learner takes then, and while a crowd waits for slates.
 SHARE, LEARNING, LEARNING_IN_A_CROWD = 0.1, 0.02, 0.1
 
@@ -16,13 +18,18 @@ class Pace:
 
     def __init__(self) -> None:
         self.age = 0.0
-        #: Do more pinners wait for slates than can be served at once, and until when does that count (seconds of the
-        #: clock of who makes slates, and tells)?
-        self.crowded, self.crowded_until = False, 0.0
+        #: Do more pinners wait for slates than can be served at once, or did they a moment ago?
+        self.crowded, self._crowded_until = False, 0.0
 
     def read(self, logged: int, now: int) -> None:
         """An event that Kafka has had since ``logged`` was read at ``now``; milliseconds."""
         self.age = (now - logged) / 1000
+
+    def crowd(self, at: float, *, too_many: bool) -> None:
+        """Do more pinners wait at ``at`` than can be served at once? Seconds of any one clock."""
+        if too_many:
+            self._crowded_until = at + CALM
+        self.crowded = at < self._crowded_until
 
     @property
     def behind(self) -> bool:

@@ -18,9 +18,9 @@ from streams.slates import SlateRequest, build_slates, encode_slate
 log = logging.getLogger(__name__)
 #: Seconds between looks at the schedule while nobody is due.
 IDLE = 0.010
-#: With more than so many batches of pinners waiting, or somebody for so many seconds, slates are made from fewer
-#: candidates, and what can wait does; and for some seconds after it, or the next crowd would be there at once.
-CROWD, LATE, CALM = 2, 0.15, 3.0
+#: With more than so many batches of pinners waiting, or somebody for so many seconds, it is a crowd: slates are made
+#: from fewer candidates, and what can wait does.
+CROWD, LATE = 2, 0.15
 #: Batches in the making at a time.
 TOGETHER = 2
 
@@ -38,7 +38,7 @@ async def run(engine: Engine, should_stop: Callable[[], bool]) -> None:
             await _first_of(making)
         due = engine.schedule.take(time.monotonic())
         if not due:
-            engine.pace.crowded = time.monotonic() < engine.pace.crowded_until
+            engine.pace.crowd(time.monotonic(), too_many=False)
             await asyncio.sleep(IDLE)
             continue
         pinners = {entry.pinner for entry in due}
@@ -63,9 +63,7 @@ async def _first_of(making: dict[asyncio.Task[None], set[int]]) -> None:
 async def _make(engine: Engine, due: list[Due]) -> None:
     now = time.monotonic()
     late = now - min(entry.first for entry in due) > LATE
-    if late or len(engine.schedule) > CROWD * engine.schedule.batch:
-        engine.pace.crowded_until = now + CALM
-    engine.pace.crowded = now < engine.pace.crowded_until
+    engine.pace.crowd(now, too_many=late or len(engine.schedule) > CROWD * engine.schedule.batch)
     try:
         await _emit(engine, due, busy=engine.pace.crowded)
     except Exception:

@@ -47,6 +47,15 @@ def test_status_tells_pid_memory_and_address(kafka: Settings) -> None:
     assert status.resident_bytes and status.resident_bytes > 50_000_000
 
 
+def test_every_thread_of_clickhouse_gives_way_to_workers(clickhouse: Settings) -> None:
+    running = remembered(clickhouse, "clickhouse")
+    assert running is not None
+    threads = [thread.id for thread in psutil.Process(running.pid).threads()]
+    assert len(threads) > 10 and {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {5}
+    session = Path(f"/proc/{running.pid}/autogroup")
+    assert not session.exists() or session.read_text().endswith("nice 5\n")
+
+
 def test_topics_are_applied_once(kafka: Settings) -> None:
     assert topics.apply(kafka) == []
 

@@ -2,16 +2,27 @@
 
 import pytest
 
-from streams.pace import BEHIND, Pace
+from streams.pace import BEHIND, CALM, Pace
 
 
 def test_learners_rest_most_behind_less_in_a_crowd_and_never_else() -> None:
     pace, rests = Pace(), list[float]()
     for crowded, age in ((False, 0.0), (True, 0.0), (True, BEHIND + 1)):
-        pace.crowded = crowded
+        pace.crowd(0.0, too_many=crowded)
         pace.read(0, int(age * 1000))
         rests.append(pace.rest_of_learner(1.0))
     assert rests == pytest.approx([0, 9, 49])
     assert pace.behind and pace.pressed and pace.rest(1.0) == pytest.approx(9)
     pace.read(0, 0)
     assert pace.pressed and not pace.behind and not pace.rest(1.0)
+
+
+def test_a_crowd_counts_for_some_seconds_more() -> None:
+    pace = Pace()
+    pace.crowd(10.0, too_many=False)
+    assert not pace.crowded
+    pace.crowd(11.0, too_many=True)
+    pace.crowd(11.0 + CALM - 0.1, too_many=False)
+    assert pace.crowded
+    pace.crowd(11.0 + CALM, too_many=False)
+    assert not pace.crowded and not pace.pressed
