@@ -20,6 +20,7 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 from numpy.typing import NDArray
 
+from bench._machine import Stolen
 from infra import supervisor
 from infra.standing import stand_up
 from operators.events import ENGAGEMENT_TOPICS, Kind
@@ -221,7 +222,7 @@ def watch(settings: Settings, worker: Worker, events: int) -> dict[str, Any]:
     }
     watched = {name: psutil.Process(pid) for name, pid in processes.items()}
     cpu_before = {name: _cpu(process) for name, process in watched.items()}
-    began = time.monotonic()
+    began, stolen = time.monotonic(), Stolen()
     samples: list[tuple[float, int]] = [(began, 0)]
     peak = dict.fromkeys(watched, 0)
     milestones: dict[str, str] = {}
@@ -263,6 +264,7 @@ def watch(settings: Settings, worker: Worker, events: int) -> dict[str, Any]:
         **milestones,
         **{f"CPU of {name}, µs an event": round(spent, 2) for name, spent in cpu.items()},
         **{f"memory of {name}, MiB": round(size / 2**20) for name, size in peak.items()},
+        "processor time taken by the host, %": stolen.percent(),
     }
 
 

@@ -20,6 +20,7 @@ import orjson
 import psutil
 from confluent_kafka import Producer
 
+from bench._machine import Stolen
 from bench.engine import _quiet, _until
 from infra import supervisor
 from streams.cli.demo_counts import events_counted
@@ -83,7 +84,7 @@ def _at(settings: Settings, worker: Worker, watch: Watch, rate: int, seconds: in
     lines = list(_lines(rate * (WARM_UP_SECONDS + seconds), pinners))
     before, slates = events_counted(settings), len(watch.seen.slates)
     first = int(time.time() * 1000) + WARM_UP_SECONDS * 1_000
-    began = int(time.time() * 1000)
+    began, stolen = int(time.time() * 1000), Stolen()
     _send(settings, lines, rate)
     last = int(time.time() * 1000)
     _until(lambda: events_counted(settings) >= before + len(lines), worker, "events counted")
@@ -102,6 +103,7 @@ def _at(settings: Settings, worker: Worker, watch: Watch, rate: int, seconds: in
         "with a slate": len(latest),
         "slates/s": round(len(made) / (WARM_UP_SECONDS + seconds), 1),
         "of newest degraded": degraded,
+        "stolen %": stolen.percent(),
         "p50 ms": p50,
         "p99 ms": p99,
         "promised p99 ms": promised,
