@@ -37,7 +37,9 @@ class Gathering:
         self._seconds = seconds
         self._waiting: list[Gathered] = []
         self._newest: dict[Partition, asyncio.Future[None]] = {}
-        self._also: set[asyncio.Task[None]] = set()
+        #: Work beside, and those who wait for it and for more: the event loop itself keeps no hold of a task.
+        self._working: set[asyncio.Task[None]] = set()
+        self._both: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, records: Records, commit: Callable[[list[Gathered]], None]) -> asyncio.Future[None]:
@@ -62,18 +64,19 @@ class Gathering:
         return None if newest is None or newest.done() else newest
 
     async def room(self) -> None:
-        """Wait until what :meth:`also` was told of is done: it is held in memory meanwhile."""
-        if self._also:
-            await asyncio.wait(self._also)
+        """Wait until the work that :meth:`also` was given is done: what it is about is held in memory meanwhile."""
+        if self._working:
+            await asyncio.wait(self._working)
 
     def also(
         self, stored: asyncio.Future[None], written: asyncio.Future[None], work: Coroutine[Any, Any, None]
     ) -> None:
         """Let a batch be stored when it is ``written`` and this ``work`` is done."""
+        working = asyncio.create_task(work)
 
         async def both() -> None:
             try:
-                await work
+                await working
                 await written
             except asyncio.CancelledError:
                 stored.cancel()
@@ -84,9 +87,9 @@ class Gathering:
                 if not stored.done():
                     stored.set_result(None)
 
-        task = asyncio.create_task(both())
-        self._also.add(task)
-        task.add_done_callback(self._also.discard)
+        for task, tasks in ((working, self._working), (asyncio.create_task(both()), self._both)):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     def give_up(self, partitions: Iterable[Partition]) -> None:
         """Another worker has these partitions now and reads what waits here itself. Nothing of it is in memory yet."""
