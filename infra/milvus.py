@@ -132,7 +132,6 @@ def part(settings: Settings) -> Part:
             "LD_LIBRARY_PATH": str(_binaries(settings)),
         },
         folder=_folder(settings),
-        nice=5,
         stop_timeout=3.0,  # 2.3.5 hangs on SIGTERM more often than not; its log survives a kill
     )
 

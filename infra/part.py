@@ -34,7 +34,7 @@ class Part:
     start_timeout: float = 90.0
     stop_timeout: float = 20.0
     #: How far it gives way when cores are short (0 … 19). A worker has one loop in which everything is due in
-    #: milliseconds; ClickHouse and Milvus write and merge by themselves in many threads.
+    #: milliseconds; ClickHouse writes and merges beside it in many threads, and no slate waits for it.
     nice: int = 0
 
 
