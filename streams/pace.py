@@ -10,7 +10,7 @@ BEHIND = 5.0
 #: Seconds that a crowd counts for: without them the next one would be there at once.
 CALM = 3.0
 #: The share of time that slates take meanwhile, and that each learner takes then, and while a crowd waits for slates.
-SHARE, LEARNING, LEARNING_IN_A_CROWD = 0.1, 0.02, 0.1
+SHARE, LEARNING, LEARNING_IN_A_CROWD = 0.1, 0.02, 0.2
 
 
 class Pace:

@@ -86,7 +86,7 @@ def take_rates(state: HotState, rows: Rows) -> None:
 async def learn(state: HotState, now: int, pace: Pace | None = None) -> int:
     """Learn what waited long enough at ``now`` (ms, the broker's clock), slice by slice; returns how many actions.
 
-    It takes a quarter of the time at most, a tenth while a crowd waits for slates, a fiftieth while the worker is
+    It takes a quarter of the time at most, a fifth while a crowd waits for slates, a fiftieth while the worker is
     behind.
     """
     done = 0
