@@ -2,7 +2,7 @@
 
 A pinner who acts is ready ``quiet`` seconds after their latest trigger, but no later than ``longest`` seconds
 after the first. When more are ready than a batch takes, whoever waited longest comes first: a crowd of a moment makes
-nobody late. Once somebody has waited ``patient`` seconds it is no longer one of a moment: most of a batch then goes to
+nobody late. Once somebody has waited :data:`PATIENT` seconds it is no longer one of a moment: most of a batch then goes to
 whoever acted last (they are looking right now) and a fixed share to whoever has waited longest, so that nobody waits
 for ever: with ``m`` pinners waiting longer, a pinner is taken within ``m // share + 1`` batches. Times are seconds of
 any one clock, passed in.
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from operators.id_index import IdIndex, Ints, grown
 
 Source = tuple[str, int]
+#: Seconds after which those who wait are no longer a crowd of a moment.
+PATIENT = 1.0
 #: Pinners that are remembered beyond twice those who wait, before the others are forgotten.
 _SPARE = 4096
 
@@ -58,21 +60,13 @@ def _note(rows, event_ids, logged, at, source, whats, times, waiting, order, cou
 class FeedSchedule:
     """Pinners waiting for a slate, in columns: a row for each, and for as many again and some who waited before."""
 
-    def __init__(
-        self,
-        quiet: float = 0.050,
-        longest: float = 0.200,
-        batch: int = 16,
-        oldest_share: int = 4,
-        patient: float = 1.0,
-    ) -> None:
+    def __init__(self, quiet: float = 0.050, longest: float = 0.200, batch: int = 16, oldest_share: int = 4) -> None:
         """Raises ValueError unless ``0 ≤ quiet ≤ longest`` and ``1 ≤ oldest_share ≤ batch``."""
         if not 0 <= quiet <= longest:
             raise ValueError(f"quiet {quiet} s must lie between 0 and longest {longest} s")
         if not 1 <= oldest_share <= batch:
             raise ValueError(f"oldest_share {oldest_share} must lie between 1 and batch {batch}")
         self.quiet, self.longest, self.batch, self.oldest_share = quiet, longest, batch, oldest_share
-        self.patient = patient
         self._pinners, self._count = IdIndex(), 0
         self._sources: list[Source] = []
         self._whats, self._times = np.zeros((0, 3), np.int64), np.zeros((0, 2))
@@ -104,7 +98,7 @@ class FeedSchedule:
         ready = waiting[np.minimum(latest + self.quiet, first + self.longest) <= at]
         if not len(ready):
             return []
-        overloaded = at - self._times[ready, 0].min() > self.patient
+        overloaded = at - self._times[ready, 0].min() > PATIENT
         oldest = ready[_least(self._times[ready, 0], self.oldest_share if overloaded else self.batch)]
         self._waiting[oldest] = False
         others = ready[self._waiting[ready]]
