@@ -2,7 +2,7 @@
 
 A pinner who acts is ready ``quiet`` seconds after their latest trigger, but no later than ``longest`` seconds
 after the first. When more are ready than a batch takes, whoever waited longest comes first: a crowd of a moment makes
-nobody late. Once somebody has waited :data:`PATIENT` seconds it is no longer one of a moment: most of a batch then goes to
+nobody late. Once somebody has waited :data:`PATIENT` seconds it is no longer one of a moment: most of a batch goes to
 whoever acted last (they are looking right now) and a fixed share to whoever has waited longest, so that nobody waits
 for ever: with ``m`` pinners waiting longer, a pinner is taken within ``m // share + 1`` batches. Times are seconds of
 any one clock, passed in.
