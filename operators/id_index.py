@@ -51,6 +51,15 @@ def _lookup(slots, ids, wanted, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _find(slots, ids, key):  # type: ignore[no-untyped-def]
+    mask = len(slots) - 1
+    slot = first_slot(key, mask)
+    while slots[slot] >= 0 and ids[slots[slot]] != key:
+        slot = (slot + 1) & mask
+    return np.int64(slots[slot])
+
+
+@njit(cache=True)
 def _place(slots, ids, size):  # type: ignore[no-untyped-def]
     mask = len(slots) - 1
     for i in range(size):
@@ -105,7 +114,7 @@ class IdIndex:
 
     def find(self, key: int) -> int:
         """Dense number of one id, -1 when unknown."""
-        return int(self.lookup(np.array([key], np.int64))[0])
+        return int(_find(self._slots, self._ids, np.int64(key)))
 
     def forget(self, key: int) -> int:
         """Make an id unknown again; its dense number is never reused. Returns that number or -1."""

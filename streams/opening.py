@@ -69,7 +69,7 @@ async def open_engine(settings: Settings) -> Engine:
         writer=EngagementWriter(events, ledger, metrics, pace, settings.waiting_rows),
         slate_writer=SlateWriter(events, erased, metrics, partial(read_back, settings), settings.waiting_slates),
         # Made together, slates share calls to Milvus and Triton, but each waits for the others.
-        schedule=FeedSchedule(quiet=0.030, longest=0.120, batch=8, oldest_share=2),
+        schedule=FeedSchedule(quiet=0.015, longest=0.100, batch=8, oldest_share=2),
         vector_cache=VectorCache(vectors),
     )
     engine.keeping = Keeping(engine, learned)

@@ -5,10 +5,13 @@ A slate for something that happened minutes ago is worth little, and each costs 
 
 from __future__ import annotations
 
+import math
+
 #: A worker is behind when what it reads has been in Kafka for longer than this, seconds.
 BEHIND = 5.0
-#: Seconds that a crowd counts for: without them the next one would be there at once.
-CALM = 3.0
+#: Seconds that a crowd counts for: without them the next one would be there at once. One that comes back as soon as it
+#: no longer counts was only held off, so it counts for twice as long, up to the longest.
+CALM, LONGEST_CALM = 3.0, 60.0
 #: The share of time that slates take meanwhile, and that each learner takes then, and while a crowd waits for slates.
 SHARE, LEARNING, LEARNING_IN_A_CROWD = 0.1, 0.02, 0.2
 
@@ -19,7 +22,7 @@ class Pace:
     def __init__(self) -> None:
         self.age = 0.0
         #: Do more pinners wait for slates than can be served at once, or did they a moment ago?
-        self.crowded, self._crowded_until = False, 0.0
+        self.crowded, self._crowded_until, self._calm = False, -math.inf, CALM
 
     def read(self, logged: int, now: int) -> None:
         """An event that Kafka has had since ``logged`` was read at ``now``; milliseconds."""
@@ -28,7 +31,10 @@ class Pace:
     def crowd(self, at: float, *, too_many: bool) -> None:
         """Do more pinners wait at ``at`` than can be served at once? Seconds of any one clock."""
         if too_many:
-            self._crowded_until = at + CALM
+            if not self.crowded:
+                soon = at - self._crowded_until < self._calm
+                self._calm = min(2 * self._calm, LONGEST_CALM) if soon else CALM
+            self._crowded_until = at + self._calm
         self.crowded = at < self._crowded_until
 
     @property

@@ -24,8 +24,9 @@ from streams.stores.triton import ENCODER
 log = logging.getLogger(__name__)
 #: Pins seen to together, ids read at a time, pins whose standing is looked at together.
 STEP, PAGE, SCAN = 8, 2_000, 50_000
-#: After a step it rests for so many times what the step took, so that feeds have the worker, too.
-RESTS, RESTS_BEHIND = 1.0, 9.0
+#: After a step it rests for so many times what the step took, so that feeds have the worker, too; while slates or
+#: counting are pressed, so many seconds at least.
+RESTS, RESTS_BEHIND, LEAST_BEHIND = 1.0, 9.0, 1.0
 #: Seconds between looks at the queue and at the graph; and, at least, between looks into ClickHouse, of whose time at
 #: most this share goes into that.
 IDLE, LOOK, LOOKING = 0.5, 30.0, 0.01
@@ -88,7 +89,8 @@ class Convolving:
             self._pinsage.give_back(pins)
             raise
         self._pinsage.tell()
-        return (monotonic() - began) * (RESTS_BEHIND if engine.pace.pressed else RESTS)
+        took = monotonic() - began
+        return max(LEAST_BEHIND, took * RESTS_BEHIND) if engine.pace.pressed else took * RESTS
 
     async def _lead(self, began: float) -> None:
         """Queue pins that other workers left, that stand elsewhere now, or that are gone."""

@@ -42,9 +42,9 @@ class Kernels:
 
     def __init__(self, vectors_of: Callable[[NDArray[np.intp]], Floats]) -> None:
         self._vectors_of = vectors_of
-        self._made: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
+        self._made: list[tuple[NDArray[np.intp], Floats]] = []
 
-    def __call__(self, pool: NDArray[np.intp]) -> NDArray[np.float64]:
+    def __call__(self, pool: NDArray[np.intp]) -> Floats:
         kernel = similarity(self._vectors_of(pool))
         self._made.append((pool, kernel))
         return kernel
@@ -54,8 +54,7 @@ class Kernels:
         out: Near = []
         for pool, kernel in self._made:
             chosen = np.flatnonzero(np.isin(pool, base))
-            # Its values were made of float32, so nothing is lost.
-            out.append((chosen.astype(np.int32), kernel[chosen].astype(np.float32)))
+            out.append((chosen.astype(np.int32), kernel[chosen]))
         return out
 
 

@@ -31,9 +31,10 @@ from operators.linchpin.models import Forest, Layers
 from operators.linchpin.program import Program
 from operators.related.memboost import related_slate
 from operators.sequence.next_actions import EVERY, NextActions
+from operators.slate.blend import Blending, drawn_shares
 from operators.slate.candidates import Found, merge
 from operators.slate.diversity import similarity
-from operators.slate.exploration import Exploration, Newness, chances_of_best
+from operators.slate.exploration import Exploration, Newness, explored
 from operators.slate.ordering import Ordering, order
 from operators.vision.canonical import Canonical
 from operators.vision.colours import salient_palette
@@ -105,7 +106,10 @@ def warm_up() -> None:
     for method in ("dpp", "ssd"):
         how = Ordering(method=method)
         order(np.ones(2, np.float32), lambda some: similarity(vectors[some]), zeros, zeros, seed=0, ordering=how)
-    chances_of_best(Newness(*np.ones((3, 2), np.float32)), 0.1, Exploration())
+    fresh = Newness(*np.ones((3, 30), np.float32))
+    explored(np.arange(25), np.arange(25, 30), fresh, rate=0.1, seed=0, choices=Exploration())
+    counted = state.rewards.everybody
+    drawn_shares(counted, counted, Blending(), 0)
     cosines(vectors, np.array([0, -1]), vectors)
     state.shown.add(one, np.array([3]), np.array([_TIME]), one, one)
     state.rewards.update(state.shown.attributed(saves))

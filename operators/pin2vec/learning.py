@@ -10,24 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from operators.chance import bits_of, chance
+
 #: Counters: actions learned, actions counted (halved with the counts), vectors given away, entries of the table.
 LEARNED, TOTAL, SLOTS, FILLED = range(4)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FRACTION = 1.0 / 2**53
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _random(seed, number):  # type: ignore[no-untyped-def]
-    """The ``number``-th output of SplitMix64 (Steele et al., 2014)."""
-    x = np.uint64(seed) + np.uint64(number + 1) * _GOLDEN
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _chance(seed, number):  # type: ignore[no-untyped-def]
-    return np.float64(_random(seed, number) >> np.uint64(11)) * _FRACTION
 
 
 @njit(cache=True, nogil=True)
@@ -39,14 +25,14 @@ def _tell(row, count, power, table, state, mass, seed):  # type: ignore[no-untyp
     # While it fills, an entry for each whole unit of mass; then each new unit takes the place of a random one.
     wanted = gain * (1.0 if state[FILLED] < n else n / mass[0])
     copies = np.int64(wanted)
-    if _chance(seed, 0) < wanted - copies:
+    if chance(seed, 0) < wanted - copies:
         copies += 1
     for i in range(copies):
         if state[FILLED] < n:
             table[state[FILLED]] = row
             state[FILLED] += 1
         else:
-            table[np.int64(_random(seed, 1 + i) % np.uint64(n))] = row
+            table[np.int64(bits_of(seed, 1 + i) % np.uint64(n))] = row
     return 1 + copies
 
 
@@ -61,7 +47,7 @@ def _pair(centre, context, rate, negatives, table, filled, slots, inner, outer, 
         if n == 0:
             other, truth = context, np.float32(1.0)
         else:
-            row = table[np.int64(_random(seed, draw + n) % np.uint64(filled))]
+            row = table[np.int64(bits_of(seed, draw + n) % np.uint64(filled))]
             other, truth = slots[row] if row >= 0 else -1, np.float32(0.0)
             if other < 0 or other in (context, centre):
                 continue
@@ -97,7 +83,7 @@ def learn(actions, ids, first, how, counts, slots, last, rings, table, mass, sta
             state[SLOTS] += 1
             slots[pin] = slot
             for i in range(inner.shape[1]):
-                inner[slot, i] = (_chance(ids[pin], i) - 0.5) / inner.shape[1]
+                inner[slot, i] = (chance(ids[pin], i) - 0.5) / inner.shape[1]
                 outer[slot, i] = 0.0
         counts[pin] += 1
         state[TOTAL] += 1
@@ -110,7 +96,7 @@ def learn(actions, ids, first, how, counts, slots, last, rings, table, mass, sta
         share = np.float64(counts[pin]) / np.float64(state[TOTAL])
         keep = np.sqrt(common / share) + common / share
         draw += 1
-        if keep < 1.0 and state[TOTAL] > 1000 and _chance(seed, draw) >= keep:
+        if keep < 1.0 and state[TOTAL] > 1000 and chance(seed, draw) >= keep:
             continue
         held = min(ring[0], window)
         again = False

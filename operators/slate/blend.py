@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.chance import stream
 from operators.slate.candidates import SOURCES
 
 Floats = NDArray[np.float64]
@@ -46,9 +48,31 @@ class Blending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hide: float = -3.0
 
     @property
-    def rewards(self) -> Floats:
-        """``(4,)`` in the order in which actions are counted."""
-        return np.array([self.closeup, self.outbound_click, self.save, self.hide])
+    def rewards(self) -> tuple[float, float, float, float]:
+        """What each action is worth, in the order in which actions are counted."""
+        return self.closeup, self.outbound_click, self.save, self.hide
+
+
+@njit(cache=True)
+def _posteriors(own, everybody, prior, most):  # type: ignore[no-untyped-def]
+    n = len(own)
+    total = np.zeros(COUNTED)
+    for source in range(n):
+        total += everybody[source]
+    alpha, beta = np.empty((n, COUNTED - 1)), np.empty((n, COUNTED - 1))
+    for source in range(n):
+        shown = np.float64(own[source, 0])
+        scale = min(1.0, most / max(shown, 1.0))
+        for action in range(COUNTED - 1):
+            # A source that nobody has seen yet is worth what all are.
+            common = (total[1 + action] + _FIRST * BEGINNING[action]) / (total[0] + _FIRST)
+            mean = (everybody[source, 1 + action] + prior * common) / (everybody[source, 0] + prior)
+            # Actions may outnumber impressions that were reported: a probability stays below 1.
+            mean = min(max(mean, 1e-4), 0.9)
+            acted = own[source, 1 + action] * scale
+            alpha[source, action] = prior * mean + acted
+            beta[source, action] = prior * (1 - mean) + max(shown * scale - acted, 0.0)
+    return alpha, beta
 
 
 def posteriors(own: Ints, everybody: Ints, blending: Blending) -> tuple[Floats, Floats]:
@@ -58,23 +82,41 @@ def posteriors(own: Ints, everybody: Ints, blending: Blending) -> tuple[Floats, 
         own: ``(sources, 5)`` impressions and actions of one pinner, by the source that proposed the pin.
         everybody: the same of all pinners.
     """
-    total = everybody.sum(axis=0)
-    # A source that nobody has seen yet is worth what all are.
-    common = (total[1:] + _FIRST * BEGINNING) / (total[0] + _FIRST)
-    mean = (everybody[:, 1:] + blending.prior * common) / (everybody[:, :1] + blending.prior)
-    shown = own[:, :1].astype(np.float64)
-    scale = np.minimum(1.0, blending.most / np.maximum(shown, 1.0))
-    shown, acted = shown * scale, own[:, 1:] * scale
-    # Actions may outnumber impressions that were reported: a probability stays below 1.
-    mean = np.clip(mean, 1e-4, 0.9)
-    alpha = blending.prior * mean + acted
-    return alpha, blending.prior * (1 - mean) + np.maximum(shown - acted, 0.0)
+    return _posteriors(own, everybody, blending.prior, blending.most)
+
+
+@njit(cache=True)
+def _worths(own, everybody, prior, most, rewards, seed):  # type: ignore[no-untyped-def]
+    alpha, beta = _posteriors(own, everybody, prior, most)
+    np.random.seed(np.uint32(stream(seed, _STREAM)))
+    worth = np.zeros(len(own))
+    for source in range(len(own)):
+        for action in range(COUNTED - 1):
+            worth[source] += rewards[action] * np.random.beta(alpha[source, action], beta[source, action])
+    return worth
 
 
 def worths(own: Ints, everybody: Ints, blending: Blending, seed: int) -> Floats:
     """``(sources,)``: one draw of what an impression of each source's pins is worth; the same for the same seed."""
-    alpha, beta = posteriors(own, everybody, blending)
-    return np.random.default_rng([seed, _STREAM]).beta(alpha, beta) @ blending.rewards
+    return _worths(own, everybody, blending.prior, blending.most, blending.rewards, np.uint64(seed))
+
+
+@njit(cache=True)
+def _shares(worth, round_, even, sharpness):  # type: ignore[no-untyped-def]
+    n = len(worth)
+    least = max(1, int(round_ * even / n))
+    if round_ < n * least:
+        return np.ones(n, np.int64)
+    free, best = round_ - n * least, 1e-12
+    for each in worth:
+        best = max(best, each)
+    good = (np.maximum(worth, 0.0) / best) ** sharpness
+    total = good.sum()
+    wanted = free * good / total if total > 0 else np.full(n, free / n)
+    whole = np.floor(wanted).astype(np.int64)
+    for source in np.argsort(whole - wanted, kind="mergesort")[: free - whole.sum()]:
+        whole[source] += 1
+    return whole + least
 
 
 def shares(worth: Floats, blending: Blending) -> Ints:
@@ -83,18 +125,7 @@ def shares(worth: Floats, blending: Blending) -> Ints:
     A source worth nothing has its even part all the same, at least 1; where a round is shorter than the sources are
     many, all have 1.
     """
-    n = len(worth)
-    least = max(1, int(blending.round * blending.even / n))
-    if blending.round < n * least:
-        return np.ones(n, np.int64)
-    free = blending.round - n * least
-    good = np.maximum(worth, 0.0) / max(float(worth.max(initial=0.0)), 1e-12)
-    good **= blending.sharpness
-    wanted = free * (good / good.sum() if good.sum() > 0 else np.full(n, 1 / n))
-    whole = np.floor(wanted).astype(np.int64)
-    rest = np.argsort(-(wanted - whole), kind="stable")[: free - int(whole.sum())]
-    whole[rest] += 1
-    return whole + least
+    return _shares(worth, blending.round, blending.even, blending.sharpness)
 
 
 def drawn_shares(

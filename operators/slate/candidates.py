@@ -53,9 +53,15 @@ class Candidates:
 
     def sources_of(self, row: int) -> dict[str, float]:
         """Source → its score, for one candidate."""
-        scores: list[float] = self.scores[row].tolist()
+        return self.take(np.array([row])).sources()[0]
+
+    def sources(self) -> list[dict[str, float]]:
+        """Source → its score, for each candidate."""
         # A score that is not itself is NaN.
-        return {name: score for name, score in zip(SOURCES, scores, strict=True) if score == score}
+        return [
+            {name: score for name, score in zip(SOURCES, scores, strict=True) if score == score}
+            for scores in self.scores.tolist()
+        ]
 
 
 def merge(found: Mapping[str, Found], limit: int, shares: Mapping[str, int] | None = None) -> Candidates:

@@ -18,23 +18,22 @@ from operators.slate.greedy import places, spaced
 _SPENT = 1e-6
 
 
-def similarity(vectors: Floats) -> NDArray[np.float64]:
+def similarity(vectors: Floats) -> Floats:
     """``(n, d)`` L2-normalised rows, or zero where unknown → ``S`` ``(n, n)`` in 0 … 1.
 
     A pin without a vector is half like every other: neither favoured nor pushed back.
     """
     wide = np.asarray(vectors, np.float32)
-    near = wide @ wide.T
-    near *= np.float32(0.5)
-    near += np.float32(0.5)
-    kernel = near.astype(np.float64)
+    kernel = wide @ wide.T
+    kernel *= np.float32(0.5)
+    kernel += np.float32(0.5)
     kernel.ravel()[:: len(kernel) + 1] = 1.0
     return kernel
 
 
 def diverse_order(
     relevance: NDArray[np.float64],
-    kernel: NDArray[np.float64],
+    kernel: Floats,
     owners: Ints,
     domains: Ints,
     *,
@@ -60,7 +59,7 @@ def diverse_order(
     if k == 0:
         return np.empty(0, np.int64)
     if strength == 0:
-        alpha, kernel = _SCALE, np.eye(len(relevance))
+        alpha, kernel = _SCALE, np.eye(len(relevance), dtype=np.float32)
     else:
         alpha = (1 - strength) / (2 * strength) * _SCALE
     return _greedy(alpha * np.asarray(relevance, np.float64), kernel, owners, domains, k, spacing, window)
@@ -71,18 +70,11 @@ _SCALE = 8.0
 
 
 @njit(cache=True)
-def _greedy(  # pragma: no cover - compiled
-    gain: NDArray[np.float64],
-    kernel: NDArray[np.float64],
-    owners: Ints,
-    domains: Ints,
-    k: int,
-    spacing: float,
-    window: int,
-) -> NDArray[np.int64]:
+def _greedy(gain, kernel, owners, domains, k, spacing, window):  # type: ignore[no-untyped-def]
     n = gain.shape[0]
     rest = np.ones(n)  # d_i² of S, whose diagonal is 1; relevance enters as 2·gain in log space: nothing overflows
-    cholesky = np.zeros((n, k))
+    cholesky = np.zeros((k, n))  # a row for each place, so that the loops over pins are over neighbours in memory
+    values = 2 * gain
     taken = np.zeros(n, np.bool_)
     order = np.empty(k, np.int64)
     for step in range(k):
@@ -95,22 +87,28 @@ def _greedy(  # pragma: no cover - compiled
                 best_value, spent = -np.inf, False
             if not spent and not fresh:
                 continue
-            value = 2 * gain[i] + (np.log(rest[i]) if fresh else 0.0)
+            value = values[i] if fresh else 2 * gain[i]
+            if value <= best_value:
+                continue  # spacing only takes away
             if spacing > 0:
                 value = spaced(value, i, step, order, owners, domains, spacing, window)
             if value > best_value:
                 best, best_value = i, value
         order[step] = best
         taken[best] = True
-        if spent:
+        if spent or step == k - 1:
             continue
         root = np.sqrt(rest[best])
+        row = cholesky[step]
         for i in range(n):
-            if not taken[i]:
-                dot = 0.0
-                for column in range(step):
-                    dot += cholesky[best, column] * cholesky[i, column]
-                e = (kernel[best, i] - dot) / root
-                cholesky[i, step] = e
-                rest[i] -= e * e
+            row[i] = kernel[best, i]
+        for above in range(step):
+            part = cholesky[above, best]
+            for i in range(n):
+                row[i] -= part * cholesky[above, i]
+        for i in range(n):
+            row[i] /= root
+            rest[i] -= row[i] * row[i]
+            if not taken[i] and rest[i] > _SPENT:
+                values[i] = 2 * gain[i] + np.log(rest[i])
     return order

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from operators.chance import draws
 from operators.slate.candidates import Floats
 
 Doubles = NDArray[np.float64]
@@ -106,15 +107,23 @@ def chances_of_best(newness: Newness, rate: float, choices: Exploration) -> Doub
     The rate of actions has a Gamma posterior of shape ``prior·rate + earned`` and rate ``prior + exposure``; its root
     is close to normal, with the same spread whatever the mean is, and is what is integrated over.
     """
-    size = len(newness.exposure)
-    if size <= 1:
-        return np.ones(size)
-    seen = choices.prior + newness.exposure.astype(np.float64)
-    mean = np.sqrt((choices.prior * max(rate, 1e-6) + newness.earned.astype(np.float64)) / seen)
-    best = _best(mean, 0.5 / np.sqrt(seen))
+    return _chances(newness.exposure, newness.earned, choices.prior, max(rate, 1e-6), choices.even)
+
+
+@njit(cache=True)
+def _chances(exposure, earned, prior, rate, even):  # type: ignore[no-untyped-def]
+    n = len(exposure)
+    if n <= 1:
+        return np.ones(n)
+    mean, spread = np.empty(n), np.empty(n)
+    for i in range(n):
+        seen = prior + np.float64(exposure[i])
+        mean[i], spread[i] = np.sqrt((prior * rate + np.float64(earned[i])) / seen), 0.5 / np.sqrt(seen)
+    best = _best(mean, spread)
     total = best.sum()
-    best = best / total if total > 0 else np.full(size, 1 / size)
-    return (1 - choices.even) * best + choices.even / size
+    for i in range(n):
+        best[i] = (1 - even) * (best[i] / total if total > 0 else 1 / n) + even / n
+    return best
 
 
 @njit(cache=True)
@@ -168,29 +177,31 @@ def explored(base: Rows, eligible: Rows, newness: Newness, *, rate: float, seed:
     slots = slots_of(eligible, newness, len(base), rate, choices)
     if slots is None:
         return Places.unexplored(base)
-    random = np.random.default_rng([seed, _STREAM])
-    taken: dict[int, tuple[int, float]] = {}
-    for slot, (group, chances) in enumerate(zip(slots.groups, slots.chances, strict=True)):
-        first, end = slots.edges[slot], slots.edges[slot + 1]
-        used, at, which = random.random(3).tolist()
+    random = draws(np.uint64(seed), _STREAM, 3 * len(slots.groups)).reshape(-1, 3).tolist()
+    marks = np.zeros(len(base), np.bool_)
+    taken: list[tuple[int, int, float]] = []
+    for slot, (used, at, which) in enumerate(random):
         if used < slots.used:
+            group, chances = slots.groups[slot], slots.chances[slot]
+            first, end = slots.edges[slot], slots.edges[slot + 1]
             pick = min(int(np.searchsorted(np.cumsum(chances), which, side="right")), len(group) - 1)
             place = first + min(int(at * (end - first)), end - first - 1)
-            taken[place] = int(group[pick]), slots.used / (end - first) * float(chances[pick])
-    rows, marks, propensities = base.copy(), np.zeros(len(base), np.bool_), np.ones(len(base))
-    before = 0
-    for place in range(len(base)):
-        if place in taken:
-            rows[place], propensities[place] = taken[place]
+            taken.append((place, int(group[pick]), slots.used / (end - first) * float(chances[pick])))
             marks[place] = True
-            before += 1
-        else:
-            rows[place] = base[place - before]
-            propensities[place] = _stays(slots.edges, slots.used, place, before)
+    before = np.cumsum(marks)
+    places = np.arange(len(base))
+    rows, propensities = base[places - before], _staying(slots.edges, slots.used, len(base))[places, before]
+    for place, row, propensity in taken:
+        rows[place], propensities[place] = row, propensity
     return Places(rows, marks, propensities, base)
 
 
-@lru_cache(4096)  # the same in nearly all slates
+@lru_cache(256)  # the same for nearly all slates
+def _staying(edges: tuple[int, ...], used: float, size: int) -> Doubles:
+    """``(size, slots + 1)``: :func:`_stays` of every place and number of explored places above it."""
+    return np.array([[_stays(edges, used, place, before) for before in range(len(edges))] for place in range(size)])
+
+
 def _stays(edges: tuple[int, ...], used: float, place: int, before: int) -> float:
     """The probability that ``place`` is not explored and exactly ``before`` places above it are."""
     count = len(edges) - 1

@@ -38,7 +38,7 @@ def items_of(candidates: Candidates, places: Places, scores: Floats, probabiliti
             Item,
             candidates.pins[rows].tolist(),
             scores[rows].tolist(),
-            [candidates.sources_of(row) for row in rows.tolist()],
+            candidates.take(rows).sources(),
             expected,
             places.propensities.tolist(),
             places.explored.tolist(),

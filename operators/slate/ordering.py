@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.chance import best_first
 from operators.slate.candidates import Floats
 from operators.slate.diversity import diverse_order
 from operators.slate.ssd import ssd_order
 
-KernelOf = Callable[[NDArray[np.intp]], NDArray[np.float64]]
+KernelOf = Callable[[NDArray[np.intp]], Floats]
 
 
 class Ordering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,12 +73,11 @@ def _best(
     seed: int,
     ordering: Ordering,
 ) -> NDArray[np.intp]:
-    ties = np.random.default_rng(seed).permutation(len(rows))
-    pool = rows[np.lexsort((ties, -utilities[rows]))[: size * ordering.pool]]
+    pool = rows[best_first(utilities[rows], np.uint64(seed), size * ordering.pool)]
     how = diverse_order if ordering.method == "dpp" else partial(ssd_order, sliding=ordering.sliding)
     chosen = how(
         _spread(utilities[pool]),
-        kernel_of(pool) if ordering.strength > 0 else np.eye(len(pool)),
+        kernel_of(pool) if ordering.strength > 0 else np.eye(len(pool), dtype=np.float32),
         owners[pool],
         domains[pool],
         k=size,

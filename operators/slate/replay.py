@@ -102,8 +102,8 @@ class _Kernels:
     def __init__(self, record: Record) -> None:
         self._near = iter(record.near)
 
-    def __call__(self, pool: NDArray[np.intp]) -> NDArray[np.float64]:
-        kernel = np.zeros((len(pool), len(pool)))
+    def __call__(self, pool: NDArray[np.intp]) -> Floats:
+        kernel = np.zeros((len(pool), len(pool)), np.float32)
         chosen, rows = next(self._near, (np.zeros(0, np.int32), np.zeros((0, len(pool)), np.float32)))
         if rows.shape[1] == len(pool):
             kernel[:, chosen] = rows.T

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from operators.batch import Ints
+from operators.slate.candidates import Floats
 from operators.slate.greedy import places, spaced
 
 #: Below this share of its own norm nothing new is left in a pin.
@@ -21,7 +22,7 @@ _SPENT = 1e-6
 
 def ssd_order(
     relevance: NDArray[np.float64],
-    kernel: NDArray[np.float64],
+    kernel: Floats,
     owners: Ints,
     domains: Ints,
     *,

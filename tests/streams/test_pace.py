@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.pace import BEHIND, CALM, Pace
+from streams.pace import BEHIND, CALM, LONGEST_CALM, Pace
 
 
 def test_learners_rest_most_behind_less_in_a_crowd_and_never_else() -> None:
@@ -26,3 +26,19 @@ def test_a_crowd_counts_for_some_seconds_more() -> None:
     assert pace.crowded
     pace.crowd(11.0 + CALM, too_many=False)
     assert not pace.crowded and not pace.pressed
+
+
+def test_a_crowd_that_comes_back_at_once_counts_for_longer_and_one_that_does_not_for_no_longer() -> None:
+    pace, at, calms = Pace(), 0.0, list[float]()
+    for _ in range(8):
+        began = at
+        pace.crowd(at, too_many=True)
+        while pace.crowded:
+            at += 0.5
+            pace.crowd(at, too_many=False)
+        calms.append(at - began)
+    assert calms == [CALM, 2 * CALM, 4 * CALM, 8 * CALM, 16 * CALM, *[LONGEST_CALM] * 3]
+    at += LONGEST_CALM
+    pace.crowd(at, too_many=True)
+    pace.crowd(at + CALM, too_many=False)
+    assert not pace.crowded
