@@ -48,13 +48,16 @@ class Erased:
         """All of them, ``(n,)``."""
         return np.fromiter(self._since, np.int64, len(self._since))
 
-    async def load(self, events: EventStore) -> None:
-        """Read who is erased. Raises StoreUnavailable."""
+    async def load(self, events: EventStore) -> list[int]:
+        """Read who is erased; returns those who were not when it was last known. Raises StoreUnavailable."""
         rows = await events.query("SELECT pinner, version FROM pinners FINAL WHERE deleted = 1")
-        if rows:
-            since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
-            self.changes += bool(since.keys() - self._since.keys())
-            self._since = since
+        if not rows:
+            return []
+        since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
+        new = [pinner for pinner, time in since.items() if time > self._since.get(pinner, -1)]
+        self.changes += bool(new)
+        self._since = since
+        return new
 
     def add(self, pinner: int, time: int) -> None:
         self.changes += 1
@@ -95,5 +98,11 @@ async def erase_pinner(engine: Engine, pinner: int, time: int) -> None:
 
     await persist("deleting an erased pinner's pins", delete_pins, engine.metrics)
     await persist("erasing a pinner", forget, engine.metrics)
+    leave_memory(engine, pinner)
+
+
+def leave_memory(engine: Engine, pinner: int) -> None:
+    """Forget a pinner in this worker, whoever of the group erased them. May be repeated."""
+    engine.schedule.drop(pinner)
     engine.state.erase(pinner)
     engine.vector_cache.interests.forget(pinner)

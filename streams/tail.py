@@ -20,6 +20,7 @@ from operators.events import ENGAGEMENT_TOPICS, PinEvent
 from operators.identity import MAX_ID
 from streams import pin_pictures, pin_safety, pin_words, slate_memory
 from streams.engine import Engine
+from streams.erasure import leave_memory
 from streams.rebuild import chosen_since
 from streams.stores.clickhouse_sql import quoted
 from streams.stores.protocols import EventStore
@@ -208,7 +209,8 @@ class Tail:
         await self._pins()
         await self._follows()
         await chosen_since(self._engine.state, self._engine.events, self._since)
-        await self._engine.erased.load(self._engine.events)
+        for pinner in await self._engine.erased.load(self._engine.events):
+            leave_memory(self._engine, pinner)
         self._since = began - OVERLAP_MS
 
     async def _pins(self) -> None:

@@ -110,6 +110,25 @@ async def test_what_is_read_twice_at_once_is_folded_once(engine: Engine) -> None
     assert engine.folded.last["saves", 0] == 2999
 
 
+async def test_whom_another_worker_erased_leaves_this_memory_too(engine: Engine) -> None:
+    rows = engagement(0, 3000)
+    await engine.events.insert("engagement", rows, token=token(rows))
+    await catch_up(engine, ("saves", 0))
+    gone, stays = np.unique(rows["pinner"][rows["pinner"] > 0])[:2].tolist()
+    memory = engine.state.recent
+    assert len(memory.actions(gone).pins) and len(memory.actions(stays).pins)
+    engine.schedule.due(*(np.array([one]) for one in (gone, 1, 1)), 0.0)
+    asked = {"pinner": [gone], "version": [1_760_000_000_000], "deleted": [1], "interests": [[]]}
+    await engine.events.insert("pinners", asked)
+    tail = Tail(engine)
+    await tail.follow([("pinners", 0)])
+    assert not len(memory.actions(gone).pins) and len(memory.actions(stays).pins)
+    assert not len(engine.schedule) and engine.erased.mask(np.array([gone, stays])).tolist() == [True, False]
+    came = engine.erased.changes
+    await engine.erased.load(engine.events)
+    assert engine.erased.changes == came, "nobody else was erased meanwhile"
+
+
 @pytest.mark.parametrize("rows_at_once", [1_000_000, 500])
 async def test_several_partitions_are_followed_at_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
