@@ -8,6 +8,7 @@ for as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -40,8 +41,7 @@ def pins_of_topics(engine: Engine, topics: Sequence[str], now: int, choices: Cho
 
 
 def _pins_of(engine: Engine, topic: str, now: int, choices: Choices) -> Ints:
-    wanted = [_words(phrase) for phrase in taxonomy().phrases(topic)[:PHRASES]]
-    hits = engine.state.texts.index.search([(each, 1.0) for each in wanted if len(each)], choices.source_limit)
+    hits = engine.state.texts.index.search([(each, 1.0) for each in _wanted(topic)], choices.source_limit)
     if not len(hits.pins):
         return hits.pins
     quality = engine.state.quality.pins(hits.pins, now)
@@ -50,6 +50,12 @@ def _pins_of(engine: Engine, topic: str, now: int, choices: Choices) -> Ints:
     age = np.maximum(now - engine.state.catalogue.created(hits.pins), 0)
     worth = hits.scores / max(float(hits.scores.max()), 1e-9) * engaging * (0.5 + 0.5 * np.exp2(-age / HALF_LIFE))
     return hits.pins[np.lexsort((hits.pins, -worth))]
+
+
+@lru_cache(4096)  # a few topics are chosen by very many, and each slate asks for its pinner's
+def _wanted(topic: str) -> list[Ints]:
+    """The words of each name of a topic."""
+    return [each for phrase in taxonomy().phrases(topic)[:PHRASES] if len(each := _words(phrase))]
 
 
 def _words(phrase: str) -> Ints:

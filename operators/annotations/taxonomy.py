@@ -47,6 +47,13 @@ class Taxonomy:
                 said = _said(name)
                 if not said or self._node.setdefault(said, node) != node:
                     raise ValueError(f"{name!r} of {node} is empty, or also the name of {self._node.get(said)}")
+        #: What people may call a node, as letters and digits alone; what comes first in the tree has a name.
+        self._meant: dict[str, str] = {}
+        for node in self._ways:
+            for called in (node, node.rpartition("/")[2]):
+                self._meant.setdefault(_letters(called), node)
+        for said, node in self._node.items():
+            self._meant.setdefault(_letters("".join(said)), node)
         # The same few phrases are asked for again and again.
         self._known = lru_cache(1 << 16)(self._find)
 
@@ -61,14 +68,8 @@ class Taxonomy:
         A topic is a node's way (``home/furniture``), the last part of it, or one of its names; case, spaces and
         whatever else is no letter or digit do not count.
         """
-        meant = _letters(topic)
-        for node in self._ways:
-            if meant and meant in (_letters(node), _letters(node.rpartition("/")[2])):
-                return self._below(node)
-        for name, node in self._node.items():
-            if meant and meant == _letters("".join(name)):
-                return self._below(node)
-        return [topic]
+        node = self._meant.get(_letters(topic), "")
+        return self._below(node) if node else [topic]
 
     def _below(self, node: str) -> list[str]:
         return [" ".join(name) for name, of in self._node.items() if of == node or of.startswith(f"{node}/")]
