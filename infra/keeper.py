@@ -17,6 +17,7 @@ from threading import Event, Thread
 
 from infra import supervisor, worker
 from infra.part import Part, Say
+from infra.ports import PortTaken
 from infra.process import Running
 from infra.spare import Spare
 from streams.settings import Settings
@@ -27,6 +28,8 @@ LOST_SECONDS = 10.0
 #: A process that lived so long (seconds) is started again at once; one that did not waits longer each time.
 LIVED = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+#: What was killed may hold its ports a moment longer, while the kernel takes its memory back: seconds.
+LINGERS = 3.0
 #: A process has this long (seconds) for its start before a spare is begun beside it, which wants the same processors.
 SPARE_AFTER = 10.0
 #: Told of each start and end: ``(what, name, process id, detail)``.
@@ -73,6 +76,7 @@ class _Process:
     began: float = 0.0
     pause: float = 0.0
     due: float = 0.0
+    died: float = -inf
     asked: float = 0.0
     spare: Spare | None = None
     spare_due: float = inf
@@ -104,6 +108,8 @@ class _Process:
         now = time.monotonic()
         lived = self.running is not None and now - self.began >= LIVED
         self.pause = 0.0 if lived else min(max(FIRST_PAUSE, self.pause * 2), LONGEST_PAUSE)
+        if self.running is not None:
+            self.died = now
         self.running, self.due = None, now + self.pause
 
 
@@ -147,6 +153,8 @@ class Keeper:
         try:
             process.running = supervisor.start(self._settings, name, process.describe, process.spare)
         except Exception as error:  # a taken port, a full disk: it may be otherwise next time
+            if isinstance(error, PortTaken) and time.monotonic() - process.died < LINGERS:
+                return  # taken by the one that died: the next look may find it gone
             process.ended()
             self._told("failed", name, 0, str(error) or type(error).__name__)
             return

@@ -189,6 +189,36 @@ def test_what_dies_at_once_is_not_started_at_once_again(home: Settings, monkeypa
     assert pauses[-1] >= 4 * keeper.FIRST_PAUSE
 
 
+def test_a_port_that_the_dead_hold_a_moment_longer_is_no_failure(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that inherited the port stands for the kernel, which takes its time with a large process."""
+    monkeypatch.setattr(keeper, "LIVED", 0.0)
+    port = free_base()
+    holds = (
+        "import socket, subprocess, sys\n"
+        f"taken = socket.create_server(('127.0.0.1', {port}))\n"
+        "subprocess.Popen(['sleep', '1'], pass_fds=[taken.fileno()], start_new_session=True)\n"
+        "print('here', flush=True)"
+    )
+    told: list[str] = []
+    part = partial(lambda: replace(family(home, holds), ports={"http": port}))
+    kept = Keeper(home, {"family": part}, lambda what, *_: told.append(what))
+
+    def look() -> list[str]:
+        kept.look()
+        return told
+
+    look()
+    first = until("it runs", lambda: remembered(home, "family"), 10)
+    until("it listens", lambda: "here" in supervisor.log_of(home, "family").read_text(), 10)
+    os.kill(first.pid, signal.SIGKILL)
+    until("it died", lambda: "died" in look(), 10)
+    assert told == ["started", "died"], "its port is still taken"
+    until("another runs", lambda: len(look()) == 3, 10)
+    assert told == ["started", "died", "started"]
+
+
 def test_what_cannot_be_started_is_told_and_tried_again(home: Settings) -> None:
     told: list[str] = []
     broken = replace(family(home), command=[str(home.home / "missing")])
