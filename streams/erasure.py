@@ -48,15 +48,29 @@ class Erased:
         """All of them, ``(n,)``."""
         return np.fromiter(self._since, np.int64, len(self._since))
 
-    async def load(self, events: EventStore) -> list[int]:
-        """Read who is erased; returns those who were not when it was last known. Raises StoreUnavailable."""
+    async def load(self, events: EventStore) -> None:
+        """Read who is erased. Raises StoreUnavailable."""
         rows = await events.query("SELECT pinner, version FROM pinners FINAL WHERE deleted = 1")
-        if not rows:
-            return []
-        since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
-        new = [pinner for pinner, time in since.items() if time > self._since.get(pinner, -1)]
-        self.changes += bool(new)
-        self._since = since
+        if rows:
+            since = dict(zip(rows["pinner"].tolist(), rows["version"].tolist(), strict=True))
+            self.changes += bool(since.keys() - self._since.keys())
+            self._since = since
+
+    async def follow(self, events: EventStore, since: int) -> list[int]:
+        """What rows inserted after ``since`` (ms) say; returns who is erased that was not. Raises StoreUnavailable."""
+        rows = await events.query(
+            "SELECT pinner, version, deleted FROM pinners FINAL"
+            # FINAL alone would read all pinners there are, each time.
+            " WHERE pinner IN (SELECT pinner FROM pinners WHERE inserted > {since:Int64})",
+            {"since": since},
+        )
+        new: list[int] = []
+        for pinner, time, deleted in zip(*(rows[name].tolist() for name in rows), strict=True) if rows else ():
+            if not deleted:
+                self.signed_up(pinner, time)
+            elif time > self._since.get(pinner, -1):
+                self.add(pinner, time)
+                new.append(pinner)
         return new
 
     def add(self, pinner: int, time: int) -> None:

@@ -206,10 +206,12 @@ async def _for_related(state: HotState, events: EventStore, latest: str, learned
 
 async def chosen_since(state: HotState, events: EventStore, since: int = -1) -> None:
     """What pinners chose, of rows inserted after ``since`` (ms). Raises StoreUnavailable."""
+    # FINAL alone would read all pinners there are, which only a start wants.
+    new = (
+        "notEmpty(interests)" if since < 0 else "pinner IN (SELECT pinner FROM pinners WHERE inserted > {since:Int64})"
+    )
     rows = await events.query(
-        "SELECT pinner, version, interests FROM pinners FINAL"
-        " WHERE deleted = 0 AND (notEmpty(interests) OR {since:Int64} >= 0) AND inserted > {since:Int64}",
-        {"since": since},
+        f"SELECT pinner, version, interests FROM pinners FINAL WHERE deleted = 0 AND {new}", {"since": since}
     )
     if rows:
         for pinner, version, topics in zip(rows["pinner"], rows["version"], rows["interests"], strict=True):

@@ -209,7 +209,7 @@ class Tail:
         await self._pins()
         await self._follows()
         await chosen_since(self._engine.state, self._engine.events, self._since)
-        for pinner in await self._engine.erased.load(self._engine.events):
+        for pinner in await self._engine.erased.follow(self._engine.events, self._since):
             leave_memory(self._engine, pinner)
         self._since = began - OVERLAP_MS
 

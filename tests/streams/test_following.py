@@ -127,6 +127,11 @@ async def test_whom_another_worker_erased_leaves_this_memory_too(engine: Engine)
     came = engine.erased.changes
     await engine.erased.load(engine.events)
     assert engine.erased.changes == came, "nobody else was erased meanwhile"
+    again = asked | {"version": [1_760_000_000_001], "deleted": [0]}
+    await engine.events.insert("pinners", again)
+    for _ in range(2):
+        await tail.follow([("pinners", 0)])
+    assert not engine.erased.mask(np.array([gone])).any(), "who signs up anew counts again"
 
 
 @pytest.mark.parametrize("rows_at_once", [1_000_000, 500])
