@@ -21,7 +21,7 @@ def collect_seldom() -> None:
 
 
 def give_back() -> None:
-    """Let large arrays go back to the system when they are freed.
+    """Let large arrays go back to the system when they are freed; for the smaller ones there is :func:`trim`.
 
     glibc raises its threshold to the largest array that was ever freed (up to 32 MB) and puts all below it into heaps,
     where what lives on keeps the holes beside it: 0.2 GB after 20 million events. Elsewhere this does nothing.
@@ -37,3 +37,17 @@ def give_back() -> None:
     ):
         if not mallopt(setting, value):
             log.warning("the allocator does not take setting %d", setting)
+
+
+def trim() -> bool:
+    """Give the system the free pages between what lives on in the heaps; returns whether the allocator can.
+
+    Of 650 MiB of small arrays, of which one in 25 lived on, 450 went back: 40 ms the first time and half a millisecond
+    when there was nothing more. Pages that are needed again cost half a second for a gigabyte.
+    """
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return False
+    malloc_trim(0)
+    return True

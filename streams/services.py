@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from functools import partial
@@ -18,6 +19,7 @@ from streams.encoders.following import follow
 from streams.faust_app import PinStream
 from streams.graph_compaction import compact
 from streams.ladder import Ladder
+from streams.memory import trim
 from streams.persist import persist
 from streams.pin_judging import Judging
 from streams.pinsage_convolving import Convolving, convolve
@@ -33,6 +35,8 @@ FOLLOW_SECONDS = 0.5
 COMPACT_SECONDS = 5.0
 #: Seconds between looks at whether what was learned is due to be written.
 KEEP_SECONDS = 1.0
+#: Seconds between returns of free pages to the system.
+TRIM_SECONDS = 30.0
 #: Seconds between looks at how far this worker is behind, and at which parts answer.
 LAG_SECONDS, LADDER_SECONDS = 2.0, 5.0
 
@@ -190,6 +194,17 @@ class Learned(Beside):
                 await keeping.look(works=bool(self.app.consumer.assignment()))
 
 
+class Memory(Beside):
+    """Gives the system what is free of the worker's memory."""
+
+    @Service.task
+    async def _trim(self) -> None:
+        while not self.should_stop:
+            await self.sleep(TRIM_SECONDS)
+            if not await asyncio.to_thread(trim):
+                return
+
+
 class Feeds(Beside):
     """Builds the slates that are due."""
 
@@ -212,6 +227,7 @@ class Api(Beside):
 def start_beside(app: PinStream) -> None:
     """Have ``app`` start every service when it starts. Faust makes them itself, and tells them nothing of the app."""
     for each in (
-        Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Sessions, Learned, Feeds, Api
+        Writer, Slates, Others, Encoders, Scores, Neighbourhoods, Lag, Watch, Graph, Sessions, Learned, Memory, Feeds,
+        Api,
     ):  # fmt: skip
         app.service(cast(Any, type(each.__name__, (each,), {"app": app})))

@@ -30,6 +30,7 @@ from operators.linchpin.kernels import common_ids, dots
 from operators.linchpin.models import Forest, Layers
 from operators.linchpin.program import Program
 from operators.related.memboost import related_slate
+from operators.rings import Rings
 from operators.sequence.next_actions import EVERY, NextActions
 from operators.slate.blend import Blending, drawn_shares
 from operators.slate.candidates import Found, merge
@@ -84,6 +85,8 @@ def warm_up() -> None:
     state.quality.domains(one, _TIME)
     state.quality.leaders(1, _TIME)
     state.recent.saved(3)
+    for brief in (True, False):
+        Rings(1, brief=brief).close_up()
     state.next_actions.next(ids, 1.0, 1)
     many = np.arange(EVERY) % 8 + 1
     NextActions(followers=1, max_items=1, max_pinners=1).update(many, many, many)  # forgets, too

@@ -32,7 +32,7 @@ _LEAST = 1e-3
 class Tables(NamedTuple):
     """Plain arrays, ``n`` items and ``c`` followers for each class; what numba sees."""
 
-    followers: NDArray[np.int32]  # (CLASSES, n, c) rows of items, the first ``used`` of them
+    followers: NDArray[np.uint16 | np.int32]  # (CLASSES, n, c) rows of items, the first ``used`` of them
     counts: NDArray[np.float32]  # (CLASSES, n, c)
     used: NDArray[np.int32]  # (CLASSES, n) followers that are held
     totals: NDArray[np.float64]  # (CLASSES, n) all that followed, held or not
@@ -47,7 +47,7 @@ def empty(items: int, followers: int) -> Tables:
     scale = np.zeros((3, POPULARITIES))
     scale[1] = 1.0
     return Tables(
-        np.zeros((CLASSES, items, followers), np.int32),
+        np.zeros((CLASSES, items, followers), np.uint16 if items <= 1 << 16 else np.int32),
         np.zeros((CLASSES, items, followers), np.float32),
         np.zeros((CLASSES, items), np.int32),
         np.zeros((CLASSES, items)),

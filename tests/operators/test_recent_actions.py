@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from operators import recent_actions
 from operators.events import Kind
 from operators.recent_actions import RecentActions
-from operators.rings import Rings
+from operators.rings import TIMES, Rings
 from tests.operators.folded import engagement, shuffled, take
 
 
@@ -84,3 +85,62 @@ def test_entries_of_all_pinners_together_are_bounded() -> None:
     last = int(events.pinner[-1])
     assert folded.last_active(last) == events.time[-1], "the latest to act is still known"
     assert len(folded) < 300
+
+
+def pushed(rings: Rings, seed: int) -> Rings:
+    """Entries in many pushes, with rows that leave and come back."""
+    random = np.random.default_rng(seed)
+    for _ in range(40):
+        n = int(random.integers(1, 200))
+        rows = random.zipf(1.4, n).astype(np.int64) % 50
+        times = random.choice([0, 1_772_323_200_000, TIMES - 5_000], n) + random.integers(0, 5_000, n)
+        rings.push(
+            rows.astype(np.int32), times, random.integers(1, 2**62, n), random.integers(0, 8, n).astype(np.uint8)
+        )
+        rings.clear(int(random.integers(0, 50)))
+        if random.random() < 0.1:
+            rings.keep(np.sort(random.choice(50, 45, replace=False)))
+        if random.random() < 0.3:
+            rings.close_up()
+    return rings
+
+
+def entries(rings: Rings) -> list[list[list[int]]]:
+    return [[column.tolist() for column in rings.of(row)] for row in range(50)]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 20, 100]))
+def test_brief_entries_hold_what_others_hold(seed: int, limit: int) -> None:
+    assert entries(pushed(Rings(limit, brief=True), seed)) == entries(pushed(Rings(limit), seed))
+
+
+@pytest.mark.parametrize("brief", [True, False])
+def test_closing_up_changes_no_entry_and_leaves_nothing_idle(brief: bool) -> None:
+    rings = pushed(Rings(100, brief=brief), 3)
+    before = entries(rings)
+    rings.close_up()
+    assert entries(rings) == before
+    assert rings._used == rings.held  # pyright: ignore[reportPrivateUsage]
+    pushed(rings, 4)
+
+
+@pytest.mark.parametrize(("time", "kind"), [(-1, 1), (TIMES, 1), (0, 8)])
+def test_what_brief_entries_have_no_bits_for_is_refused(time: int, kind: int) -> None:
+    rings = Rings(4, brief=True)
+    with pytest.raises(ValueError, match="brief entries have"):
+        rings.push(np.zeros(1, np.int32), np.array([time]), np.array([1]), np.array([kind], np.uint8))
+    assert rings.of(0).pins.tolist() == []
+
+
+def test_memory_stays_while_pinners_come_and_go() -> None:
+    folded, random = RecentActions(max_entries=50_000), np.random.default_rng(5)
+    sizes: list[int] = []
+    for step in range(200):
+        n = 5_000
+        # Others are busy at each time, so that segments of all sizes are left behind.
+        pinners = 1 + (random.zipf(1.2, n) * 7919 + 31 * (step // 10)) % 3_000
+        times = np.full(n, 1_772_323_200_000 + step)
+        folded.add(pinners, times, random.integers(1, 10**6, n), np.full(n, Kind.IMPRESSION, np.uint8))
+        sizes.append(folded.nbytes)
+    assert max(sizes) < 1.6 * 14 * 50_000 + 200 * 3_300, "entries, what lies idle, and pinners"
+    assert max(sizes[100:]) <= 1.1 * max(sizes[:100])

@@ -34,6 +34,32 @@ def test_holes_between_what_lives_on_go_back_to_the_system() -> None:
     assert freed("given back") > 250
 
 
+PIECES = """
+import numpy as np
+import psutil
+from streams.memory import give_back, trim
+
+give_back()
+gone, kept = [], []
+for _ in range(1_000):
+    gone.append(np.ones(300_000, np.uint8))  # columns of a batch
+    kept.append(np.ones(4096, np.uint8))
+before = psutil.Process().memory_info().rss
+del gone
+held = psutil.Process().memory_info().rss
+assert trim()
+print((before - held) >> 20, (before - psutil.Process().memory_info().rss) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_trimming_gives_back_what_smaller_arrays_leave() -> None:
+    done = subprocess.run([sys.executable, "-c", PIECES], capture_output=True, text=True, check=True)
+    untrimmed, trimmed = map(int, done.stdout.split())
+    assert untrimmed < 50, "else there is nothing to do"
+    assert trimmed > 250
+
+
 def freed(how: str) -> int:
     """MiB of 300 that the system has back."""
     done = subprocess.run([sys.executable, "-c", MEASURE, how], capture_output=True, text=True, check=True)

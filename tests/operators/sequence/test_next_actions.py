@@ -126,3 +126,17 @@ def test_it_goes_on_from_a_snapshot_as_if_nothing_had_been():
     assert len(whole) == len(other) == len(pinners)
     # Memory was looked after twice since, so who was erased is nobody's row any more.
     assert all(np.array_equal(column, two[name]) for name, column in one.items())
+
+
+def test_many_items_are_learned_as_few_are():
+    """Rows of more than 65,536 items are wider numbers."""
+    few, many = NextActions(followers=4), NextActions(followers=4, max_items=60_000)
+    pinners, times, items = _walks(np.random.default_rng(6), 30, 20, 40)
+    for model in (few, many):
+        model.update(pinners, times, items)
+    one, two = (model.next(items[:10], 1.0, 20) for model in (few, many))
+    assert one.items.tolist() == two.items.tolist()
+    assert one.scores.tolist() == two.scores.tolist()
+    assert many.snapshot()["followers"].dtype == np.int32
+    few.restore(many.snapshot())
+    assert few.next(items[:10], 1.0, 20).scores.tolist() == one.scores.tolist(), "a file of wider numbers serves"
