@@ -19,7 +19,8 @@ _CLASSES = 32  # segments hold 2**class entries
 _HELD = _CLASSES  # where the table of free segments counts the entries of those in use
 _IDLE = 0.2  # share of what is used beyond which the arena is closed up
 _KIND_BITS = 3  # of a brief entry's kind; above them stand the upper bits of its time
-#: Times of brief entries are below this (ms: the year 3084), and kinds below :data:`KINDS`.
+#: Times of brief entries stay below this (ms: the year 3084), later ones count as the last; kinds are below
+#: :data:`KINDS`.
 TIMES, KINDS = 1 << 45, 1 << _KIND_BITS
 
 
@@ -130,7 +131,7 @@ def _close_up(order, table, times, pins, kinds, free):  # type: ignore[no-untype
 class Rings:
     """The latest ``limit`` entries of each row by (time, pin, kind), whatever order they come in; 17 bytes each.
 
-    Brief ones take 14: their times are below :data:`TIMES` and their kinds below :data:`KINDS`.
+    Brief ones take 14: their times stay below :data:`TIMES`, and their kinds are below :data:`KINDS`.
     """
 
     def __init__(self, limit: int, *, brief: bool = False) -> None:
@@ -165,11 +166,14 @@ class Rings:
         return self._table, self._times, self._pins
 
     def push(self, rows: NDArray[np.int32], times: Ints, pins: Ints, kinds: NDArray[np.uint8]) -> None:
-        """Insert entries; all ``(n,)``. Raises ValueError for a time or a kind that brief ones have no bits for."""
+        """Insert entries; all ``(n,)``. Raises ValueError for a kind that brief ones have no bits for."""
         if not len(rows):
             return
-        if self._brief and (times.min() < 0 or times.max() >= TIMES or kinds.max() >= KINDS):
-            raise ValueError(f"brief entries have times from 0 to {TIMES - 1} ms and kinds up to {KINDS - 1}")
+        if self._brief:
+            if kinds.max() >= KINDS:
+                raise ValueError(f"brief entries have kinds up to {KINDS - 1}")
+            # From a broker without times an event may say it is of the year 9999.
+            times = np.clip(times, 0, TIMES - 1)
         self._table = grown(self._table, int(rows.max()) + 1)
         done = 0
         while True:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators import recent_actions
-from operators.events import Kind
+from operators.events import LATEST, Kind
 from operators.recent_actions import RecentActions
 from operators.rings import TIMES, Rings
 from tests.operators.folded import engagement, shuffled, take
@@ -124,12 +124,14 @@ def test_closing_up_changes_no_entry_and_leaves_nothing_idle(brief: bool) -> Non
     pushed(rings, 4)
 
 
-@pytest.mark.parametrize(("time", "kind"), [(-1, 1), (TIMES, 1), (0, 8)])
-def test_what_brief_entries_have_no_bits_for_is_refused(time: int, kind: int) -> None:
-    rings = Rings(4, brief=True)
-    with pytest.raises(ValueError, match="brief entries have"):
-        rings.push(np.zeros(1, np.int32), np.array([time]), np.array([1]), np.array([kind], np.uint8))
-    assert rings.of(0).pins.tolist() == []
+def test_what_brief_entries_have_no_bits_for() -> None:
+    """A kind is refused; a time counts as the last one, as an event of the year 9999 must not stop a worker."""
+    rings, one = Rings(4, brief=True), np.ones(1, np.int64)
+    with pytest.raises(ValueError, match="kinds up to 7"):
+        rings.push(np.zeros(1, np.int32), one, one, np.full(1, 8, np.uint8))
+    rings.push(np.zeros(1, np.int32), LATEST * one, one, np.ones(1, np.uint8))
+    rings.push(np.zeros(1, np.int32), 5 * one, 2 * one, np.ones(1, np.uint8))
+    assert rings.of(0).times.tolist() == [TIMES - 1, 5] and rings.of(0).pins.tolist() == [1, 2]
 
 
 def test_memory_stays_while_pinners_come_and_go() -> None:
