@@ -5,6 +5,7 @@ The argument for every crash point is in ``docs/exactness.md``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ KEYS = ("pin", "pinner", "owner", "domain", "board")
 RELATIVE = 1e-9
 #: Differences shown for each table.
 SHOWN = 5
+#: Looks at a table that differs, and seconds between: an insert under way has its raw rows before its sums.
+LOOKS, BETWEEN = 3, 1.0
 #: Larger groupings go through the disk, so a recount needs memory for neither side of the join.
 _BOUNDED = (
     "SETTINGS max_bytes_before_external_group_by = 500000000, max_bytes_before_external_sort = 500000000, "
@@ -50,7 +53,8 @@ class Comparison:
 async def recount(store: EventStore) -> list[Comparison]:
     """Compare every sum with a recount from raw rows, and check that no event is in the raw table twice.
 
-    Compares what is there at two moments a little apart, so writers should rest. Raises as the store does.
+    A table differs when it does in each of :data:`LOOKS`, so that a single insert under way is none; while many are,
+    writers should rest. Raises as the store does.
     """
     results = [
         await _repeated(store, "engagement by (topic, partition, offset)", "topic, partition, offset"),
@@ -110,19 +114,20 @@ async def _compare(
         f"FULL OUTER JOIN (SELECT {', '.join(keys)}, 1 AS there, {again} FROM engagement "
         f"WHERE {where} GROUP BY {grouped}) AS r ON {' AND '.join(f's.{name} = r.{name}' for name in names)}"
     )
-    total = await store.query(
-        f"SELECT count() AS n, countIf(s.there != r.there OR {unequal}) AS different FROM {joined} {_BOUNDED}"
-    )
-    rows, different = int(total["n"][0]), int(total["different"][0])
-    differences: list[dict[str, Any]] = []
-    if different:
-        differences = _rows(
-            await store.query(
-                f"SELECT {either}, {pairs} FROM {joined} WHERE s.there != r.there OR {unequal} "
-                f"ORDER BY {grouped} LIMIT {SHOWN} {_BOUNDED}"
-            )
+    rows, different = 0, 0
+    for look in range(LOOKS):
+        await asyncio.sleep(BETWEEN if look else 0)
+        total = await store.query(
+            f"SELECT count() AS n, countIf(s.there != r.there OR {unequal}) AS different FROM {joined} {_BOUNDED}"
         )
-    return Comparison(_label(table), rows, different, differences)
+        rows, different = int(total["n"][0]), int(total["different"][0])
+        if not different:
+            return Comparison(_label(table), rows, 0)
+    differences = await store.query(
+        f"SELECT {either}, {pairs} FROM {joined} WHERE s.there != r.there OR {unequal} "
+        f"ORDER BY {grouped} LIMIT {SHOWN} {_BOUNDED}"
+    )
+    return Comparison(_label(table), rows, different, _rows(differences))
 
 
 def _unequal(stored: str, recounted: str, exact: bool) -> str:
