@@ -59,16 +59,15 @@ class World:
     time: NDArray[np.int64]
 
     @classmethod
-    def make(cls, events: int, pins: int, pinners: int, minutes: float, seed: int) -> World:
-        """Pins and pinners by Zipf's law over the last ``minutes``."""
+    def make(cls, events: int, pins: int, pinners: int, span: tuple[float, float], seed: int) -> World:
+        """Pins and pinners by Zipf's law, from the first to the last moment of ``span`` (ms)."""
         random = np.random.default_rng(seed)
-        end = int(time.time() * 1000)
         return cls(
             kind=random.choice(list(SHARES), events, p=list(SHARES.values())).astype(np.uint8),
             pin=random.permutation(pins)[random.zipf(1.1, events) % pins] + 1,
             pinner=random.permutation(pinners)[random.zipf(1.2, events) % pinners] + 1,
             board=random.integers(1, 3 * pinners, events),
-            time=end - np.sort(random.integers(0, round(minutes * 60_000), events))[::-1],
+            time=np.sort(random.uniform(*span, events)).astype(np.int64),
         )
 
     def counts(self, pins: int) -> NDArray[np.int64]:
@@ -124,8 +123,11 @@ def measure(
         take_in_pins(settings, worker, pins)
         worker.stop()
         began, size, sent = time.monotonic(), 0, np.zeros((pins + 1, 6), np.int64)
-        for first in range(0, events, CHUNK):
-            world = World.make(min(CHUNK, events - first), pins, pinners, minutes, seed + first)
+        # In order of time over the whole log, as a log is.
+        end = time.time() * 1000
+        at = np.interp(np.arange(0, events + CHUNK, CHUNK), [0, events], [end - minutes * 60_000, end]).tolist()
+        for first, *span in zip(range(0, events, CHUNK), at, at[1:], strict=False):
+            world = World.make(min(CHUNK, events - first), pins, pinners, (span[0], span[1]), seed + first)
             size += fill(settings, world, codec)
             sent += world.counts(pins)
         seconds = time.monotonic() - began
