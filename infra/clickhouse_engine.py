@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,21 @@ class QueryError(Exception):
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement. ``data`` is what an INSERT reads, in ``data_format``."""
+    """One statement. ``data`` is what an INSERT reads, in ``data_format``; or ``file``, a descriptor, has it."""
 
     sql: str
     output_format: str = "TabSeparated"
     data: bytes | None = None
+    file: int | None = None
     data_format: str = ""
     database: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that an INSERT reads."""
+        return os.fstat(self.file).st_size if self.file is not None else len(self.data or b"")
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Engine:
         little = False
         if statement.data is not None:
             self._refuse_if_damaged()
-            little = self._is_little(len(statement.data))
+            little = self._is_little(statement.size)
         connection = Connection(self._path)
         try:
             self._prepare(connection, statement)
@@ -135,11 +141,13 @@ def _insert(connection: Connection, statement: Statement) -> Any:
     Not by chdb's ``send_insert``: that says "written" also when the disk was full and nothing was
     (chdb 4.4.0, ``tests/infra/test_full_disk.py``).
     """
-    with os.fdopen(os.memfd_create("insert"), "wb") as file:
-        file.write(statement.data or b"")
-        file.flush()
-        source = f"/proc/self/fd/{file.fileno()}"
-        return connection.query(f"{statement.sql} FROM INFILE {quoted(source)} FORMAT {statement.data_format}")
+    if statement.file is None:
+        with os.fdopen(os.memfd_create("insert"), "wb") as file:
+            file.write(statement.data or b"")
+            file.flush()
+            return _insert(connection, replace(statement, file=file.fileno()))
+    source = f"/proc/self/fd/{statement.file}"
+    return connection.query(f"{statement.sql} FROM INFILE {quoted(source)} FORMAT {statement.data_format}")
 
 
 def quoted(text: str) -> str:

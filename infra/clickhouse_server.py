@@ -17,18 +17,19 @@ import os
 import signal
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import lz4.frame
 import zstandard
 from aiohttp import web
 
-from infra import clickhouse_claims, clickhouse_damage
+from infra import clickhouse_claims, clickhouse_damage, clickhouse_memory, clickhouse_merges
 from infra import clickhouse_request as requests
 from infra.clickhouse_claims import Claims
 from infra.clickhouse_engine import Answer, Engine, QueryError, Statement
 from infra.clickhouse_folder import FolderInUse
-from streams.stores.clickhouse_sql import CLAIMS_HEADER
+from streams.stores.clickhouse_sql import CLAIMS_HEADER, MEMORY_HEADER
 
 PASSWORD = "PINSTREAM_CLICKHOUSE_PASSWORD"  # noqa: S105 (the name of the variable)
 #: Largest request; an insert is held in memory until it is parsed.
@@ -120,7 +121,7 @@ class Server:
             statement = await requests.read(request)
             claims = clickhouse_claims.read(request.headers.get(CLAIMS_HEADER, ""))
             # Shielded: a client that hangs up does not leave a half-told insert; it ends, and its token counts.
-            answer = await asyncio.shield(self._run(statement, claims))
+            answer = await asyncio.shield(self._run(statement, claims, request.headers.get(MEMORY_HEADER, "")))
         except QueryError as error:
             return self._refused(error, headers)
         return await self._respond(request, statement, answer, headers)
@@ -130,7 +131,10 @@ class Server:
         headers["X-ClickHouse-Exception-Code"] = str(error.code)
         return web.Response(status=_STATUS.get(error.code, 500), text=text, headers=headers)
 
-    async def _run(self, statement: Statement, claims: dict[str, str]) -> Answer:
+    async def _run(self, statement: Statement, claims: dict[str, str], memory: str = "") -> Answer:
+        if memory:
+            with clickhouse_memory.opened(memory) as file:
+                return await self._run(replace(statement, file=file), claims)
         writes = statement.data is not None or requests.is_write(statement.sql)
         pool = self.engine.writers if writes else self.engine.readers
         async with self.claims.writing(claims):
@@ -218,14 +222,17 @@ async def serve(folder: Path, host: str, port: int, password: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = asyncio.create_task(clickhouse_damage.watch(engine.look, stop))
+    watches = [
+        asyncio.create_task(each) for each in (clickhouse_damage.watch(engine.look, stop), clickhouse_merges.watch())
+    ]
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
         print(f"ClickHouse {engine.version} on http://{host}:{port}, folder {folder}", flush=True)
         await stop.wait()
     finally:
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await runner.cleanup()
         await asyncio.to_thread(engine.close)
 

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from streams.stores.clickhouse_sql import (
     CLAIM_LOST,
     CLAIMS_HEADER,
+    MEMORY_HEADER,
+    NO_MEMORY,
     TRANSIENT_CODES,
     ClickHouseError,
     bind,
     identifier,
     insert_settings,
 )
+from streams.stores.handed_memory import LARGEST, HandedMemory, write_stream
 from streams.stores.protocols import ClaimLost, Claims, Columns, Repeated, StoreUnavailable
 
 PART = "clickhouse"
@@ -55,6 +58,8 @@ class ClickHouseHTTP:
         self._seconds = timeout
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS)
         self._session: aiohttp.ClientSession | None = None
+        #: What no insert uses now; None where the other side cannot read this machine's memory.
+        self._memory: list[HandedMemory] | None = []
 
     async def claim(self, partitions: Iterable[tuple[str, int]]) -> Claims:
         named = {f"{topic}:{number}": (topic, number) for topic, number in partitions}
@@ -77,18 +82,45 @@ class ClickHouseHTTP:
             return
         # Measured first: a buffer that grows as it is written takes twice the room.
         measure = pa.MockOutputStream()
-        _write(measure, data)
-        body = pa.allocate_buffer(measure.size())
-        _write(pa.FixedSizeBufferWriter(body), data)
+        write_stream(measure, data)
+        size = measure.size()
         names = ", ".join(identifier(name) for name in columns)
-        await self._post(
-            memoryview(body),
-            claims=claims,
-            arguments={
-                "query": f"INSERT INTO {identifier(table)} ({names}) FORMAT ArrowStream",
-                **insert_settings(token),
-            },
-        )
+        query = f"INSERT INTO {identifier(table)} ({names}) FORMAT ArrowStream"
+        arguments = {"query": query, **insert_settings(token)}
+        if LONG < size <= LARGEST and await self._hand_over(data, size, arguments, claims):
+            return
+        body = pa.allocate_buffer(size)
+        write_stream(pa.FixedSizeBufferWriter(body), data)
+        await self._post(memoryview(body), claims=claims, arguments=arguments)
+
+    async def _hand_over(
+        self, data: pa.RecordBatch, size: int, arguments: Mapping[str, int | str], claims: Claims | None
+    ) -> bool:
+        """Insert rows that the other side reads in this process's memory; false where it cannot. Raises as insert."""
+        if self._memory is None:
+            return False
+        try:
+            memory = self._memory.pop() if self._memory else HandedMemory()
+        except OSError:
+            self._memory = None
+            return False
+        answered = False
+        try:
+            memory.write(data, size)
+            await self._post(b"", claims=claims, arguments=arguments, headers={MEMORY_HEADER: memory.place})
+            answered = True
+        except ClickHouseError as error:
+            answered = True
+            if error.code != NO_MEMORY:
+                raise
+            self._memory = None
+        finally:
+            # Without an answer it may be read for a while yet, so nothing else is written there.
+            if answered and self._memory is not None and not self._memory:
+                self._memory.append(memory)
+            else:
+                memory.close()
+        return self._memory is not None
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
         body = await self._post(bind(sql, parameters).encode(), arguments={"default_format": "ArrowStream"})
@@ -104,6 +136,8 @@ class ClickHouseHTTP:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        while self._memory:
+            self._memory.pop().close()
 
     async def _post(
         self,
@@ -112,10 +146,11 @@ class ClickHouseHTTP:
         path: str = "",
         arguments: Mapping[str, int | str] | None = None,
         claims: Claims | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         query = {"database": self._database} | {name: str(value) for name, value in (arguments or {}).items()}
         held = ",".join(f"{topic}:{number}={claim}" for (topic, number), claim in (claims or {}).items())
-        headers = self._headers | ({CLAIMS_HEADER: held} if held else {})
+        headers = self._headers | ({CLAIMS_HEADER: held} if held else {}) | dict(headers or {})
         try:
             if len(body) > LONG:
                 answer = await asyncio.to_thread(self._send_long, body, path, query, headers)
@@ -177,11 +212,6 @@ def _arrow(columns: Columns) -> pa.RecordBatch:
         else:
             arrays.append(pa.array(values))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-
-def _write(sink: pa.NativeFile, data: pa.RecordBatch) -> None:
-    with pa.ipc.new_stream(sink, data.schema) as writer:
-        writer.write_batch(data)
 
 
 def _numpy(column: pa.ChunkedArray[Any]) -> NDArray[Any]:

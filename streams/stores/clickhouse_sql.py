@@ -56,6 +56,8 @@ class ClickHouseError(Exception):
 #: The embedded ClickHouse's own: an insert under a claim that is not the last of its partition.
 CLAIM_LOST = 9001
 CLAIMS_HEADER = "X-PinStream-Claims"
+#: As well: where the rows of an insert lie in memory, what such memory is called, and the answer that it is not there.
+MEMORY_HEADER, MEMORY_NAME, NO_MEMORY = "X-PinStream-Memory", "pinstream-insert", 9002
 
 #: Codes that a later attempt may not meet: memory, too many queries, too many parts, no space (243 when it is
 #: looked at before, 74 and 75 while writing, 76 when a file is made), a damaged part (246: the embedded process

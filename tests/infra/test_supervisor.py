@@ -8,13 +8,15 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from infra import supervisor, topics
+from infra import clickhouse_merges, supervisor, topics
 from infra.process import Running, remembered
 from streams.settings import Settings
+from tests.integration.running import until
 
 pytestmark = pytest.mark.real
 
@@ -52,9 +54,26 @@ def test_every_thread_of_clickhouse_gives_way_to_workers(clickhouse: Settings) -
     assert running is not None
     threads = [thread.id for thread in psutil.Process(running.pid).threads()]
     levels = [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads]
-    assert len(threads) > 10 and 0 not in levels and levels.count(5) >= len(levels) - 2  # it may raise one of its own
+    merging = levels.count(clickhouse_merges.NICE)
+    # It may raise one of its own.
+    assert len(threads) > 10 and 0 not in levels and levels.count(5) + merging >= len(levels) - 2
     session = Path(f"/proc/{running.pid}/autogroup")
     assert not session.exists() or session.read_text().endswith("nice 5\n")
+
+
+def test_merges_go_last(clickhouse: Settings) -> None:
+    running = remembered(clickhouse, "clickhouse")
+    assert running is not None
+    for sql in ("CREATE TABLE merged (i Int64) ENGINE = MergeTree ORDER BY i", *["INSERT INTO merged VALUES (1)"] * 2):
+        urlopen(clickhouse.clickhouse_http, sql.encode(), timeout=30).close()
+    urlopen(clickhouse.clickhouse_http, b"OPTIMIZE TABLE merged FINAL", timeout=30).close()
+
+    def levels() -> set[int]:
+        threads = Path(f"/proc/{running.pid}/task").iterdir()
+        merging = [each for each in threads if (each / "comm").read_text().strip() == clickhouse_merges.THREADS]
+        return {os.getpriority(os.PRIO_PROCESS, int(each.name)) for each in merging}
+
+    until("threads that merge give way", lambda: levels() == {clickhouse_merges.NICE}, 10)
 
 
 def test_topics_are_applied_once(kafka: Settings) -> None:

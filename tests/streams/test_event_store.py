@@ -9,16 +9,21 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench._clickhouse_server import server
+from infra.clickhouse_engine import QueryError
+from infra.clickhouse_memory import opened
 from infra.migrate import SQL
 from streams.settings import Settings
 from streams.stores.clickhouse import ClickHouseError, ClickHouseHTTP, open_event_store
+from streams.stores.clickhouse_http import LONG
 from streams.stores.clickhouse_native import ClickHouseNative
 from streams.stores.clickhouse_sql import bind
+from streams.stores.handed_memory import HandedMemory
 from streams.stores.protocols import ClaimLost, EventStore, Repeated, StoreUnavailable
 from tests.clickhouse_process import EmbeddedServer, free_port
 
@@ -194,6 +199,54 @@ async def test_a_large_batch_is_one_part(store: EventStore) -> None:
     await store.command("SYSTEM START MERGES")
     assert parts["rows"].tolist() == [300_000, 300_000]
     assert parts["n"].tolist() == [1, 1]
+
+
+async def test_rows_are_read_where_they_lie(embedded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handed over and sent are the same insert; what was written before and was longer leaves nothing behind."""
+    asked: list[str] = []
+    post = ClickHouseHTTP._post
+
+    async def noted(self: ClickHouseHTTP, body: bytes | memoryview, **options: Any) -> bytes:
+        asked.append("handed" if options.get("headers") else "sent" if len(body) > LONG else "short")
+        return await post(self, body, **options)
+
+    monkeypatch.setattr(ClickHouseHTTP, "_post", noted)
+    store = ClickHouseHTTP(embedded)
+    await store.command("DROP TABLE IF EXISTS t")
+    await store.command(
+        "CREATE TABLE t (i Int64) ENGINE = MergeTree ORDER BY i SETTINGS non_replicated_deduplication_window = 100"
+    )
+    for size in (500_000, 200_000):
+        await store.insert("t", {"i": np.arange(size)}, token=str(size))
+    monkeypatch.setattr(HandedMemory, "place", "/proc/1/fd/1 pinstream-insert-0123456789abcdef")
+    for size in (500_000, 300_000):
+        await store.insert("t", {"i": np.arange(size)}, token=str(size))
+    assert [how for how in asked if how != "short"] == ["handed", "handed", "handed", "sent", "sent"]
+    found = await store.query("SELECT count() AS n, sum(i) AS s FROM t")
+    sizes = (500_000, 200_000, 300_000)
+    assert found["n"].tolist() == [sum(sizes)]
+    assert found["s"].tolist() == [sum(size * (size - 1) // 2 for size in sizes)]
+    await store.close()
+
+
+async def test_what_was_not_answered_is_not_written_again(embedded: str) -> None:
+    """It may be read for a while yet."""
+    store = ClickHouseHTTP(embedded, timeout=0.05)
+    rows = {"i": np.arange(500_000)}
+    await store.command("DROP TABLE IF EXISTS t")
+    await store.command(
+        "CREATE TABLE t (i Int64, s UInt8 DEFAULT sleepEachRow(0.000001)) ENGINE = MergeTree ORDER BY i"
+    )
+    with pytest.raises(StoreUnavailable):
+        await store.insert("t", rows)
+    assert store._memory == []
+    await store.close()
+
+
+@pytest.mark.parametrize("said", ["/etc/passwd", "/proc/self/fd/0", "/proc/1/fd/0 pinstream-insert-0123456789abcdef"])
+def test_no_other_file_is_read_for_an_insert(said: str) -> None:
+    with pytest.raises(QueryError, match="9002"), opened(said):
+        pass
 
 
 async def test_statements_run_side_by_side(store: EventStore) -> None:
