@@ -59,6 +59,7 @@ class EngagementWriter:
         self._newest: dict[Partition, asyncio.Future[None]] = {}
         self._rows = 0
         self._last_took = 0.0  # seconds of the last insert
+        self._came = 0.0  # when the last batch did
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -77,7 +78,8 @@ class EngagementWriter:
         """
         loop = asyncio.get_running_loop()
         stored = loop.create_future() if stored is None else stored
-        waiting = _Waiting(engagement, loop.time(), stored)
+        self._came = loop.time()
+        waiting = _Waiting(engagement, self._came, stored)
         self._waiting.append(waiting)
         self._newest[waiting.partition] = stored
         self._count(len(engagement))
@@ -107,10 +109,10 @@ class EngagementWriter:
         loop = asyncio.get_running_loop()
         while self._waiting or not should_stop():
             full = min(FULL, self._most_waiting)
-            due = self._waiting and (
-                self._rows >= full or should_stop() or loop.time() - self._waiting[0].since >= self._patience
-            )
-            if due:
+            now = loop.time()
+            # Where nothing comes any more, as at the end of a backlog, nothing is gained by waiting.
+            waited = now - self._came >= WAIT or (self._waiting and now - self._waiting[0].since >= self._patience)
+            if self._waiting and (self._rows >= full or should_stop() or waited):
                 await self._write_block(self._take())
             else:
                 await asyncio.sleep(_TICK)

@@ -32,7 +32,7 @@ async def blocks(store: ClickHouseHTTP) -> int:
 
 
 @pytest.mark.real
-async def test_a_block_waits_to_be_full_only_while_the_worker_is_behind(store: ClickHouseHTTP) -> None:
+async def test_a_block_waits_to_be_full_only_while_the_worker_is_behind_and_more_comes(store: ClickHouseHTTP) -> None:
     ledger, pace = Ledger(store), Pace()
     await ledger.last(PARTITION)
     writer = EngagementWriter(store, ledger, Metrics(), pace, FULL)
@@ -41,15 +41,18 @@ async def test_a_block_waits_to_be_full_only_while_the_worker_is_behind(store: C
     hour = 3_600_000
 
     pace.read(0, hour)
-    first = writer.write(batch(0, 100))
-    await asyncio.sleep(3 * WAIT)
-    assert not first.done() and await blocks(store) == 0
-    second = writer.write(batch(100, FULL - 100))
-    await asyncio.wait_for(asyncio.gather(first, second), 20)
-    assert await blocks(store) == 1, "both went in together, as soon as the block was full"
+    come: list[asyncio.Future[None]] = []
+    for step in range(6):
+        come.append(writer.write(batch(10 * step, 10)))
+        await asyncio.sleep(WAIT / 2)
+    assert not come[0].done() and await blocks(store) == 0
+    come.append(writer.write(batch(60, FULL - 60)))
+    await asyncio.wait_for(asyncio.gather(*come), 20)
+    assert await blocks(store) == 1, "all went in together, as soon as the block was full"
 
-    alone = writer.write(batch(FULL, 10))
-    await asyncio.wait_for(alone, WAIT_BEHIND + 20)
+    began = asyncio.get_running_loop().time()
+    await asyncio.wait_for(writer.write(batch(FULL, 10)), 20)
+    assert WAIT <= asyncio.get_running_loop().time() - began < WAIT_BEHIND, "nothing more came"
     pace.read(hour, hour + int(BEHIND * 100))
     began = asyncio.get_running_loop().time()
     await asyncio.wait_for(writer.write(batch(FULL + 10, 10)), 20)
