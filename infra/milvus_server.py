@@ -17,22 +17,19 @@ import os
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from infra.become import become
 
 #: How long the helper looks (seconds), and how often. A server has its number within a few seconds of its start.
 LOOKS_FOR, PAUSE = 60.0, 0.2
 
 
 def main(etcd: str, path: str, *command: str) -> None:
-    """Leave the helper behind and become the server, so that the process id stays."""
-    if os.fork() == 0:
-        # Once more, so that the helper is nobody's child: the server would never ask how it ended.
-        if os.fork() == 0:
-            _end_old_sessions(etcd, path)
-        os._exit(0)
-    os.wait()
-    os.execv(command[0], command)  # noqa: S606 - our own command
+    """Leave the helper behind and become the server."""
+    become(command, partial(_end_old_sessions, etcd, path))
 
 
 def _end_old_sessions(etcd: str, path: str) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
@@ -22,18 +23,35 @@ from streams.settings import EMBEDDED, Settings
 SERVER = SITE_PACKAGES / "pytriton" / "tritonserver"
 #: Where its Python backend keeps what it exchanges with the models' processes.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's own place for it
+#: Without these, and encoders of other versions, no pin is understood and no feed ranked; others are loaded after them.
+FIRST = ("detector", "encoder", "ranker")
 
 
 def part(settings: Settings) -> Part:
     """How to run Triton. Raises FileNotFoundError when ``.venv-models`` is missing."""
     names = {name: settings.port(name) for name in ("triton_http", "triton_grpc", "triton_metrics")}
     http = f"http://{settings.host}:{names['triton_http']}"
+    environment = {
+        "PINSTREAM_WEIGHTS": str(settings.home / "weights"),
+        # The backend embeds Python in isolated mode: it finds its libraries by the first python3 on PATH alone.
+        "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "LD_LIBRARY_PATH": f"{_libpython(_base_python())}:{SITE_PACKAGES / 'nvidia_pytriton.libs'}",
+        # Models set their own number of threads; idle threads must sleep, not spin.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # What numpy multiplies is small: threads would only wait for each other.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    first = [name for name in models(settings) if name.startswith(FIRST)]
+    later = [name for name in models(settings) if not name.startswith(FIRST)]
     command = [
+        *(sys.executable, "-m", "infra.triton_server", http, ",".join(later)),
+        # For the server alone: the Python that becomes it has libraries of its own.
+        *("env", *(f"{name}={value}" for name, value in environment.items())),
         str(SERVER / "bin" / "tritonserver"),
         f"--model-repository={_repository(settings)}",
         f"--backend-directory={_backends(settings)}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in models(settings)),
+        *(f"--load-model={name}" for name in first),
         # One broken model must not stop the others.
         "--exit-on-error=false",
         "--strict-readiness=false",
@@ -48,18 +66,8 @@ def part(settings: Settings) -> Part:
         command=command,
         ports=names,
         address=f"{settings.triton_grpc} (gRPC), {http} (HTTP)",
-        ready=lambda: _answers(f"{http}/v2/health/ready"),
+        ready=lambda: _answers(f"{http}/v2/health/ready") and not _awaited(settings, http),
         complaint=lambda: _complaint(settings, http),
-        environment={
-            "PINSTREAM_WEIGHTS": str(settings.home / "weights"),
-            # The backend embeds Python in isolated mode: it finds its libraries by the first python3 on PATH alone.
-            "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "LD_LIBRARY_PATH": f"{_libpython(_base_python())}:{SITE_PACKAGES / 'nvidia_pytriton.libs'}",
-            # Models set their own number of threads; idle threads must sleep, not spin.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            # What numpy multiplies is small: threads would only wait for each other.
-            "OPENBLAS_NUM_THREADS": "1",
-        },
         # Reading torch from a cold disk on a busy machine takes a minute and more.
         start_timeout=300.0,
     )
@@ -125,15 +133,29 @@ def expected(settings: Settings, model: str) -> str:
 def _complaint(settings: Settings, http: str) -> str:
     """Which models do not serve, each with Triton's own reason."""
     try:
-        # An empty object: Triton lists every model with its state.
-        with urlopen(f"{http}/v2/repository/index", data=b"{}", timeout=5) as answer:  # noqa: S310
-            index = json.load(answer)
+        index = _index(http)
     except (OSError, HTTPException, ValueError) as error:
         return f"it does not say which models serve: {error}"
     serving = {model["name"] for model in index if model.get("state") == "READY"}
     reasons = {model["name"]: model.get("reason", "") for model in index if model["name"] not in serving}
     failed = [name for name in models(settings) if name not in serving]
     return "; ".join(f"{name} does not serve: {reasons.get(name) or 'it is not loaded'}" for name in failed)
+
+
+def _awaited(settings: Settings, http: str) -> bool:
+    """Are there models that neither serve nor failed yet?"""
+    try:
+        settled = {model["name"] for model in _index(http) if model.get("state") in ("READY", "UNAVAILABLE")}
+    except (OSError, HTTPException, ValueError):
+        return True
+    return not settled.issuperset(models(settings))
+
+
+def _index(http: str) -> list[dict[str, str]]:
+    """Every model with its state. Raises OSError, HTTPException and ValueError."""
+    # An empty object: Triton lists those that do not serve, too.
+    with urlopen(f"{http}/v2/repository/index", data=b"{}", timeout=5) as answer:  # noqa: S310
+        return json.load(answer)
 
 
 def _repository(settings: Settings) -> Path:
