@@ -1,4 +1,7 @@
-"""Merges last: a row is written again by each, and nobody waits for that while others wait for their inserts."""
+"""Merges last: a row is written again by each, and nobody waits for that while others wait for their inserts.
+
+Mutations are theirs as well: who is erased on a machine without a moment's rest leaves ClickHouse so much later.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,12 @@ NICE = 19
 LOOK_SECONDS = 1.0
 
 
-def let_wait() -> int:
-    """Let the threads of this process that merge go last; how many there are by now: they begin when needed."""
-    found = 0
+def let_wait() -> None:
+    """Let the threads of this process that merge by now go last; they begin when they are needed."""
     for thread in Path("/proc/self/task").iterdir():
         with suppress(OSError):
             if (thread / "comm").read_text().strip() == THREADS:
-                found += 1
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), NICE)
-    return found
 
 
 async def watch() -> None:
