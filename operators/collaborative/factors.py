@@ -30,12 +30,17 @@ class Fitting:
         penalty: of the squares of both sides, times the root of the mean number of boards of a pin: about as wide as
             directions of chance are, so that these vanish.
         steady: share of the boards' second moments, a running mean, that a step leaves.
+        rounds: so often every pin is renewed from chance, then all begin anew: ones that went on for longer stayed near
+            what the first saves told, which were few.
+        ripe: after so many rounds of these they answer.
     """
 
     width: int = 128
     unobserved: float = 0.1
     penalty: float = 1.1
     steady: float = 0.9
+    rounds: int = 6
+    ripe: int = 4
 
 
 class Around(NamedTuple):
@@ -47,7 +52,7 @@ class Around(NamedTuple):
 
 
 class Factors:
-    """A vector of each pin, and the same where a list's vector is a short sum, which answer; 8 bytes × width a pin.
+    """A vector of each pin, and ripe ones, where a list's vector is a short sum, which answer; 8 bytes × width a pin.
 
     The same steps on the same lists give the same vectors.
     """
@@ -69,12 +74,10 @@ class Factors:
         return self._vectors.nbytes + self._whitened.nbytes + self._second.nbytes
 
     def grow(self, pins: int) -> None:
-        """Make room for pins 0 … ``pins`` - 1; new ones begin at chance, and are in no answer before the next step."""
+        """Make room for pins 0 … ``pins`` - 1; new ones begin at chance and are in no answer before ripe ones are."""
         if pins > self._pins:
             self._vectors, self._whitened = grown(self._vectors, pins), grown(self._whitened, pins)
-            chance = np.random.default_rng([self.seed, self._pins, pins])
-            drawn = chance.standard_normal((pins - self._pins, self.fitting.width), np.float32)
-            self._vectors[self._pins : pins] = drawn * np.float32(self.fitting.width**-0.5 / 2)
+            self._vectors[self._pins : pins] = self._chance(pins - self._pins, [self._pins, pins])
             self._pins = pins
 
     def learn(self, rows: Rows, around: Around, boards: Ints, count: int) -> None:
@@ -82,8 +85,6 @@ class Factors:
         how, n = self.fitting, self._pins
         penalty = self._penalty(boards)
         back, whitened = self._whiten(penalty)
-        # In an array of its own: who reads the old one meanwhile reads all of it. Answers are a step behind.
-        self._whitened = whitened
         lists = _folded(rows.starts, rows.pins, whitened[:n]) @ back
         share = 1 - min(how.steady, self.steps / (self.steps + 1))
         self._second += np.float32(share) * (lists.T @ lists / np.float32(len(lists)) - self._second)
@@ -101,9 +102,16 @@ class Factors:
         self._vectors[around.pins] = np.linalg.solve(left, right)[..., 0]
         self.steps += 1
 
-    def turn(self) -> None:
-        """End a round: every pin was renewed once more. After the first they answer."""
+    def turn(self, boards: Ints) -> None:
+        """End a round: every pin was renewed once more. Those that are ripe, or the first ones, answer from now on."""
         self.rounds += 1
+        of_these = (self.rounds - 1) % self.fitting.rounds + 1
+        if of_these >= self.fitting.ripe or self.rounds < self.fitting.ripe:
+            # In an array of its own: who reads the old one meanwhile reads all of it.
+            self._whitened = self._whiten(self._penalty(boards))[1]
+        if of_these == self.fitting.rounds:
+            self._vectors[: self._pins] = self._chance(self._pins, [self.rounds])
+            self.steps = 0
 
     def scores(self, rows: Rows, boards: Ints) -> Floats:
         """``(n, len(self))``: how much each list, folded in, wants each pin; ``boards`` does not matter."""
@@ -131,6 +139,10 @@ class Factors:
 
     def _penalty(self, boards: Ints) -> np.float32:
         return np.float32(self.fitting.penalty * max(1.0, boards.sum() / max(1, np.count_nonzero(boards))) ** 0.5)
+
+    def _chance(self, pins: int, salt: list[int]) -> Floats:
+        chance = np.random.default_rng([self.seed, *salt])
+        return chance.standard_normal((pins, self.fitting.width), np.float32) * np.float32(self.fitting.width**-0.5 / 2)
 
     def _whiten(self, penalty: np.float32) -> tuple[Floats, Floats]:
         """What turns a folded list into its vector, ``(width, width)``, and all pins where that fold is a short sum."""

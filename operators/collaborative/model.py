@@ -166,8 +166,8 @@ class SavesModel:
                 self.factors.learn(some, batch.around, batch.boards, batch.count)
             if batch.ends_pass:
                 self.spectrum.turn()
-            if batch.ends_round and self.factors.steps:
-                self.factors.turn()
+            if batch.ends_round and len(batch.around.pins):
+                self.factors.turn(batch.boards)
         finally:
             self._busy = False
 

@@ -215,13 +215,12 @@ def test_factors_are_renewed_by_the_normal_equations_and_lists_folded_in_by_thei
     of = [np.flatnonzero(edges[:, pin]) for pin in pins]
     around = Around(pins, Rows(np.cumsum([0, *map(len, of)]), np.concatenate(of)), rows)
     factors.learn(rows, around, boards, 50)
-    renewed = factors._vectors[:12].copy()
-    factors.learn(rows, around, boards, 50)  # answers are a step behind
+    factors.turn(boards)
     wanted = before.copy()
     for pin, has in zip(pins, of, strict=True):
         left = 0.2 * lists.T @ lists + penalty + lists[has].T @ lists[has]
         wanted[pin] = np.linalg.solve(left, lists[has].sum(axis=0))
-    np.testing.assert_allclose(renewed, wanted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(factors._vectors[:12], wanted, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(factors.scores(rows, boards), folded(wanted) @ wanted.T, rtol=1e-3, atol=1e-4)
 
 
@@ -232,6 +231,20 @@ def test_latest_boards_of_a_pin_stand_for_all_that_it_is_on() -> None:
         factors.grow(3)
         factors.learn(rows, Around(np.array([0]), Rows(np.array([0, len(some)]), some), rows), np.array([2, 2, 0]), 2)
     np.testing.assert_allclose(one._vectors[0], other._vectors[0], rtol=1e-4)
+
+
+def test_factors_that_begin_anew_answer_as_before_until_they_are_ripe() -> None:
+    model = made()
+    model.factors = Factors(replace(FITTING, rounds=5, ripe=3))
+    model.add(*saves())
+    answers: dict[int, np.ndarray] = {}
+    while model.factors.rounds < 8:
+        model.learn(model.draw())
+        answers[model.factors.rounds] = model.factors.scores(Rows(np.array([0, 2]), np.array([0, 1])), np.zeros(0))
+    for before, after in ((3, 4), (4, 5), (7, 8)):
+        assert not np.array_equal(answers[before], answers[after])
+    for before, after in ((5, 6), (6, 7)):
+        np.testing.assert_array_equal(answers[before], answers[after])
 
 
 def test_factors_answer_when_every_pin_was_renewed_and_a_pin_without_boards_has_none() -> None:
