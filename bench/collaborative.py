@@ -19,7 +19,6 @@ from scipy.sparse import csr_matrix
 
 from bench.pixie import zipf
 from bench.quality.batch_recommenders import ease
-from operators.collaborative.factors import Fitting
 from operators.collaborative.model import Bounds, SavesModel
 from operators.collaborative.taste import Learning
 from streams.state import DIRECTIONS, WIDTH
@@ -34,8 +33,7 @@ def measured(saves: int, width: int, directions: int, seed: int = 1) -> dict[str
     random = np.random.default_rng(seed)
     pins = zipf(random, saves, saves // 100, 0.8)
     pinners = zipf(random, saves, saves // 20, 0.7)
-    learning, fitting = Learning(width=width), Fitting(width=width)
-    model = SavesModel(bounds=Bounds(learnt_pins=10**9), learning=learning, directions=directions, fitting=fitting)
+    model = SavesModel(bounds=Bounds(learnt_pins=10**9), learning=Learning(width=width), directions=directions)
     model.add(pinners[:BATCH], pins[:BATCH])
     model.learn(model.draw())  # compiles
     began = time.process_time()
@@ -73,7 +71,7 @@ def measured(saves: int, width: int, directions: int, seed: int = 1) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench collaborative", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--saves", type=int, nargs="+", default=[100_000, 1_000_000], help="saves of each run")
-    parser.add_argument("--width", type=int, default=WIDTH, help="numbers of a taste and of factors")
+    parser.add_argument("--width", type=int, default=WIDTH, help="numbers of a taste")
     parser.add_argument("--directions", type=int, default=DIRECTIONS, help="directions of the spectrum")
     parser.add_argument("--json", action="store_true", help="only one JSON object")
     options = parser.parse_args()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from operators.annotations.pin_texts import PinTexts
 from operators.batch import Engagement, Ints
 from operators.catalogue import Catalogue
-from operators.collaborative.factors import Fitting
 from operators.collaborative.model import SavesModel
 from operators.collaborative.taste import Learning
 from operators.duplicates import RecentIds
@@ -57,9 +56,7 @@ class HotState:
         self.safety = Safety()
         self.quality = Quality(self.safety)
         self.board_graph = LiveGraph()
-        self.together = SavesModel(
-            self.board_graph, learning=Learning(width=WIDTH), directions=DIRECTIONS, fitting=Fitting(width=WIDTH)
-        )
+        self.together = SavesModel(self.board_graph, learning=Learning(width=WIDTH), directions=DIRECTIONS)
         self.trending = Trending()
         self.recent = RecentActions()
         self.next_actions = NextActions()

@@ -29,7 +29,7 @@ OURS = "streamed"
 BATCH = 500
 #: Chosen on validation; the engine learns less of more pins (``streams/state.py``).
 BLEND = Blend(neighbours=1.0, taste=2.0, spectrum=1.0, factors=1.0)
-BOUNDS = Bounds(saves=500, lists=512, wide=1_024, renewed=100, boards_of_renewed=1_000)
+BOUNDS = Bounds(saves=500, lists=512, wide=1_024, renewed=160, boards_of_renewed=1_000)
 LEARNING = Learning(width=256, rate=0.001, most=10_240, least=10, steady=0.99)
 FITTING = Fitting(width=128)
 
@@ -73,9 +73,7 @@ def streamed(saves: Saves, seed: int, quick: bool = False) -> SavesModel:
     """A model that every known save went through, one batch after another."""
     if quick:  # so few pins learn little from few steps
         few = Learning(width=64, rate=0.001, most=10_240)
-        model = SavesModel(
-            seed=seed, bounds=Bounds(saves=100, lists=512, wide=512), learning=few, directions=128, fitting=Fitting(64)
-        )
+        model = SavesModel(seed=seed, bounds=Bounds(saves=100, lists=512, wide=512), learning=few, directions=128)
     else:
         model = SavesModel(blend=BLEND, bounds=BOUNDS, learning=LEARNING, directions=512, fitting=FITTING, seed=seed)
     pinners, items = saves.pairs()
@@ -114,7 +112,7 @@ def _ours(saves: Saves, protocols: Protocols, seeds: int, quick: bool) -> list[E
     whole = _measured(OURS, True, range(seeds), fit, protocols)
     nothing = replace(models[0].blend, neighbours=0.0, taste=0.0, spectrum=0.0, factors=0.0)
     alone: list[Entry] = []
-    for member in ("neighbours", "taste", "spectrum", "factors"):
+    for member in ("neighbours", "taste", "spectrum", *(() if models[0].factors is None else ("factors",))):
         models[0].blend = replace(nothing, **{member: 1.0})
         entry = _measured(f"  its {member} alone", True, [0], lambda _: scorer(saves, models[0]), protocols)
         alone.append(replace(entry, seconds=None))

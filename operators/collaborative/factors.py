@@ -39,8 +39,8 @@ class Fitting:
     unobserved: float = 0.1
     penalty: float = 1.1
     steady: float = 0.9
-    rounds: int = 6
-    ripe: int = 4
+    rounds: int = 8
+    ripe: int = 6
 
 
 class Around(NamedTuple):

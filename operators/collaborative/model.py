@@ -76,7 +76,7 @@ class Batch:
     """
 
     rows: Rows
-    around: Around
+    around: Around | None
     boards: Ints
     count: int
     ends_pass: bool
@@ -87,7 +87,7 @@ class SavesModel:
     """Learns from the edges of a graph. The graph may be shared with who else walks on it; it is the only truth.
 
     ``score`` answers for any list of pins, so a pinner is nothing but their latest saves, and a new one needs no
-    learning.
+    learning. There are factors where ``fitting`` says how they are learnt.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class SavesModel:
         self.graph = LiveGraph() if graph is None else graph
         self.blend, self.bounds, self.seed = blend or Blend(), bounds or Bounds(), seed
         self.taste, self.spectrum = Taste(learning, seed), Spectrum(directions, seed)
-        self.factors = Factors(fitting, seed)
+        self.factors = None if fitting is None else Factors(fitting, seed)
         self._known = IdIndex()
         self._passes, self._at, self._of, self._learnt, self._busy = 0, 0, 0, 0, False
         self._round_at, self._round_of = 0, 0
@@ -152,7 +152,7 @@ class SavesModel:
         if ends:
             self._at, self._passes = 0, self._passes + 1
         rows = Rows(*rows_of(boards, self.bounds.pins_of_board, b_table, b_arena))
-        around, ends_round = self._around()
+        around, ends_round = (None, False) if self.factors is None else self._around(self.factors)
         of_each, count = p_table[: len(self._known), DEGREE].astype(np.int64), len(self.graph.boards)
         return Batch(rows, around, of_each, count, ends, ends_round)
 
@@ -163,10 +163,11 @@ class SavesModel:
                 some = batch.rows.head(self.bounds.lists)
                 self.taste.learn(some, _popularity(batch.boards))
                 self.spectrum.learn(batch.rows, batch.boards)
-                self.factors.learn(some, batch.around, batch.boards, batch.count)
+                if self.factors is not None and batch.around is not None:
+                    self.factors.learn(some, batch.around, batch.boards, batch.count)
             if batch.ends_pass:
                 self.spectrum.turn()
-            if batch.ends_round and len(batch.around.pins):
+            if self.factors is not None and batch.ends_round:
                 self.factors.turn(batch.boards)
         finally:
             self._busy = False
@@ -276,38 +277,40 @@ class SavesModel:
             members.append((self.blend.taste, lambda rows, boards: self.taste.scores(rows, _popularity(boards))))
         if self.spectrum.passes:
             members.append((self.blend.spectrum, self.spectrum.scores))
-        if self.factors.rounds:
+        if self.factors is not None and self.factors.rounds:
             members.append((self.blend.factors, self.factors.scores))
         return members
 
     @property
-    def _learning(self) -> tuple[Taste, Spectrum, Factors]:
-        return self.taste, self.spectrum, self.factors
+    def _learning(self) -> tuple[Taste | Spectrum | Factors, ...]:
+        both = self.taste, self.spectrum
+        return both if self.factors is None else (*both, self.factors)
 
     def _own(self) -> Columns:
         own = [self._passes, self._at, self._of, self._learnt, self._round_at, self._round_of]
-        return {"known": self._known.ids.copy(), "model": np.array(own)}
+        return {"known": self._known.ids.copy(), "model": np.array(own if self.factors is not None else own[:4])}
 
     def _of_members(self) -> Columns:
         return {name: column for member in self._learning for name, column in member.snapshot().items()}
 
     def _become(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
-        own = columns["model"].astype(np.int64).tolist()
+        # Four numbers where there are no factors.
+        own = [*columns["model"].astype(np.int64).tolist(), 0, 0][:6]
         self._passes, self._at, self._of, self._learnt, self._round_at, self._round_of = own
 
-    def _around(self) -> tuple[Around, bool]:
+    def _around(self, factors: Factors) -> tuple[Around, bool]:
         """Pins to renew next and what is around them, and whether a round ends with them."""
         p_table, p_arena, b_table, b_arena = self.graph.sides
         if self._round_at == 0:
             self._round_of = len(self._known)
         end = min(self._round_at + self.bounds.renewed, self._round_of)
-        pins = _strided(self._round_at, end, self._round_of, self.seed + self.factors.rounds)
+        pins = _strided(self._round_at, end, self._round_of, self.seed + factors.rounds)
         pins = pins[pins < len(self._known)]
         self._round_at = 0 if end == self._round_of else end
         starts, found = rows_of(pins, self.bounds.boards_of_renewed, p_table, p_arena)
         boards, places = np.unique(found, return_inverse=True)
         of = Rows(*rows_of(boards, self.bounds.pins_of_board, b_table, b_arena))
-        return Around(pins, Rows(starts, places.astype(np.int64)), of), self._round_at == 0
+        return Around(pins, Rows(starts, places.astype(np.int64)), of), self._round_at == 0 < self._round_of
 
     def _follows(self) -> bool:
         """Whether the pins that are known are the first ones of the graph, in order."""

@@ -33,6 +33,11 @@ def made() -> SavesModel:
     return SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS, fitting=FITTING)
 
 
+def factors_of(model: SavesModel) -> Factors:
+    assert model.factors is not None
+    return model.factors
+
+
 def stream(model: SavesModel, pinners: np.ndarray, pins: np.ndarray) -> SavesModel:
     for begin in range(0, len(pins), 20):
         model.add(pinners[begin : begin + 20], pins[begin : begin + 20])
@@ -44,7 +49,7 @@ def stream(model: SavesModel, pinners: np.ndarray, pins: np.ndarray) -> SavesMod
 @pytest.fixture(scope="module")
 def learnt() -> SavesModel:
     model = stream(made(), *saves())
-    assert model.taste.steps > 15 and model.spectrum.passes > 2 and model.factors.rounds > 8
+    assert model.taste.steps > 15 and model.spectrum.passes > 2 and factors_of(model).rounds > 8
     return model
 
 
@@ -147,7 +152,7 @@ def test_pins_that_are_numbered_anew_keep_what_was_learnt() -> None:
     after = model.recommend(np.array([PINS + 1, PINS + 2]), 30)
     np.testing.assert_array_equal(before.pins, after.pins)
     model.learn(model.draw())
-    assert len(model.taste) == len(model.factors) == (GROUPS - 1) * PINS
+    assert len(model.taste) == len(factors_of(model)) == (GROUPS - 1) * PINS
 
 
 def test_answers_while_a_step_is_under_way_and_new_pins_come() -> None:
@@ -158,7 +163,7 @@ def test_answers_while_a_step_is_under_way_and_new_pins_come() -> None:
     assert scores.shape == (1, len(ids)) and {500, 501} <= set(ids.tolist())
     model.learn(batch)
     model.learn(model.draw())
-    assert len(model.taste) == len(model.factors) == len(model.graph.pins)
+    assert len(model.taste) == len(factors_of(model)) == len(model.graph.pins)
 
 
 def test_a_large_softmax_is_sampled_without_bias() -> None:
@@ -238,9 +243,11 @@ def test_factors_that_begin_anew_answer_as_before_until_they_are_ripe() -> None:
     model.factors = Factors(replace(FITTING, rounds=5, ripe=3))
     model.add(*saves())
     answers: dict[int, np.ndarray] = {}
-    while model.factors.rounds < 8:
+    while factors_of(model).rounds < 8:
         model.learn(model.draw())
-        answers[model.factors.rounds] = model.factors.scores(Rows(np.array([0, 2]), np.array([0, 1])), np.zeros(0))
+        answers[factors_of(model).rounds] = factors_of(model).scores(
+            Rows(np.array([0, 2]), np.array([0, 1])), np.zeros(0)
+        )
     for before, after in ((3, 4), (4, 5), (7, 8)):
         assert not np.array_equal(answers[before], answers[after])
     for before, after in ((5, 6), (6, 7)):
@@ -250,15 +257,32 @@ def test_factors_that_begin_anew_answer_as_before_until_they_are_ripe() -> None:
 def test_factors_answer_when_every_pin_was_renewed_and_a_pin_without_boards_has_none() -> None:
     model = made()
     model.add(*saves())
-    while not model.factors.rounds:
-        before = model.factors.steps
+    while not factors_of(model).rounds:
+        before = factors_of(model).steps
         model.learn(model.draw())
     assert before + 1 == np.ceil(GROUPS * PINS / BOUNDS.renewed)
     gone = model.graph.pins.lookup(np.array([5]))
     model.drop(np.array([5]))
-    while model.factors.rounds < 2:
+    while factors_of(model).rounds < 2:
         model.learn(model.draw())
-    assert not model.factors._vectors[gone].any() and model.factors._vectors[0].any()
+    assert not factors_of(model)._vectors[gone].any() and factors_of(model)._vectors[0].any()
+
+
+def test_without_factors_nothing_of_them_is_kept_or_asked_for() -> None:
+    pinners, pins = saves()
+    model = SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    stream(model, pinners, pins)
+    columns = {name: np.array(column) for name, column in model.snapshot().items()}
+    assert not any(name.startswith("factors") for name in columns)
+    assert len(columns["model"]) == 4
+    again = SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    again.restore(columns)
+    other = SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    other.graph.add(pins, pinners)
+    other.take_up(columns)
+    lists = [np.array([1, 2, 3])]
+    np.testing.assert_array_equal(model.score(lists)[1], again.score(lists)[1])
+    np.testing.assert_allclose(model.score(lists)[1], other.score(lists)[1], rtol=1e-4, atol=1e-4)
 
 
 def test_the_graph_is_shared_not_copied() -> None:
@@ -284,7 +308,7 @@ def test_what_was_learnt_is_taken_up_on_a_graph_with_other_numbers(learnt: Saves
     assert again.due
     again.learn(again.draw())
     assert again.taste.steps == learnt.taste.steps + 1
-    assert again.factors.rounds >= learnt.factors.rounds > 0
+    assert factors_of(again).rounds >= factors_of(learnt).rounds > 0
 
 
 def test_pins_that_came_since_begin_at_chance_and_no_step_is_taken_while_somebody_copies(learnt: SavesModel) -> None:
