@@ -130,7 +130,8 @@ def settings_of(state: HotState) -> dict[str, str]:
     model = state.together
     return {
         "actions": f"{state.pin2vec.how} {state.next_actions.how}",
-        "saves": f"{model.taste.learning} {model.spectrum.width} {model.seed}",
+        "saves": f"{model.taste.learning} {model.spectrum.width} {model.seed}"
+        + ("" if model.factors is None else f" {model.factors.fitting}"),
     }
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bench.quality import batch_recommenders as batch
 from bench.quality.contest import Contest, Entry, options, tell
 from bench.quality.real_saves import HIT, METRICS, NDCG, NDCG_ONE, RECALL, Protocols, Saves, Scorer, cut, load, only
+from operators.collaborative.factors import Fitting
 from operators.collaborative.model import Blend, Bounds, SavesModel
 from operators.collaborative.taste import Learning
 
@@ -27,9 +28,10 @@ OURS = "streamed"
 #: Saves that arrive together.
 BATCH = 500
 #: Chosen on validation; the engine learns less of more pins (``streams/state.py``).
-BLEND = Blend(neighbours=1.0, taste=2.0, spectrum=1.0)
-BOUNDS = Bounds(saves=500, lists=512, wide=1_024)
+BLEND = Blend(neighbours=1.0, taste=2.0, spectrum=1.0, factors=1.0)
+BOUNDS = Bounds(saves=500, lists=512, wide=1_024, renewed=160, boards_of_renewed=1_000)
 LEARNING = Learning(width=256, rate=0.001, most=10_240, least=10, steady=0.99)
+FITTING = Fitting(width=128)
 
 
 @click.command("saves")
@@ -73,7 +75,7 @@ def streamed(saves: Saves, seed: int, quick: bool = False) -> SavesModel:
         few = Learning(width=64, rate=0.001, most=10_240)
         model = SavesModel(seed=seed, bounds=Bounds(saves=100, lists=512, wide=512), learning=few, directions=128)
     else:
-        model = SavesModel(blend=BLEND, bounds=BOUNDS, learning=LEARNING, directions=512, seed=seed)
+        model = SavesModel(blend=BLEND, bounds=BOUNDS, learning=LEARNING, directions=512, fitting=FITTING, seed=seed)
     pinners, items = saves.pairs()
     order = np.random.default_rng(seed).permutation(len(pinners))
     for begin in range(0, len(order), BATCH):
@@ -108,9 +110,9 @@ def _ours(saves: Saves, protocols: Protocols, seeds: int, quick: bool) -> list[E
         return scorer(saves, models[-1])
 
     whole = _measured(OURS, True, range(seeds), fit, protocols)
-    nothing = replace(models[0].blend, neighbours=0.0, taste=0.0, spectrum=0.0)
+    nothing = replace(models[0].blend, neighbours=0.0, taste=0.0, spectrum=0.0, factors=0.0)
     alone: list[Entry] = []
-    for member in ("neighbours", "taste", "spectrum"):
+    for member in ("neighbours", "taste", "spectrum", *(() if models[0].factors is None else ("factors",))):
         models[0].blend = replace(nothing, **{member: 1.0})
         entry = _measured(f"  its {member} alone", True, [0], lambda _: scorer(saves, models[0]), protocols)
         alone.append(replace(entry, seconds=None))

@@ -1,4 +1,4 @@
-"""A model of saves: neighbours on the live graph, a taste and a spectrum that learn from it step by step, blended."""
+"""A model of saves: neighbours on the live graph, and three members that learn from it step by step, blended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.collaborative.factors import Around, Factors, Fitting
 from operators.collaborative.neighbours import beside, resembling, rows_of
 from operators.collaborative.rows import Floats, Rows
 from operators.collaborative.spectrum import Spectrum
@@ -33,6 +34,8 @@ class Bounds:
         pins_of_board: latest pins of a board.
         lists: boards that one step of taste learns from.
         wide: boards that one step of the spectrum learns from, ``lists`` or more: they cost it less.
+        renewed: pins whose factors one step renews.
+        boards_of_renewed: latest boards of each of them, which stand for all.
         saves: a step of learning is due for so many saves.
         steps: at most so many are due at once: what a start, which reads all saves, owes.
         learnt_pins: with more pins nothing is learnt of them, and neighbours answer alone. Bounds memory, and the time
@@ -44,6 +47,8 @@ class Bounds:
     pins_of_board: int = 200
     lists: int = 128
     wide: int = 128
+    renewed: int = 32
+    boards_of_renewed: int = 256
     saves: int = 300
     steps: int = 3_000
     learnt_pins: int = 100_000
@@ -59,23 +64,30 @@ class Blend:
     neighbours: float = 1.0
     taste: float = 1.0
     spectrum: float = 0.5
+    factors: float = 1.0
     sharpness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a step learns from, out of the graph at one moment: dense numbers, ``boards`` of each pin, ``(n,)``."""
+    """What a step learns from, out of the graph at one moment: dense numbers, ``boards`` of each pin, ``(n,)``.
+
+    ``rows`` stand for all ``count`` boards; ``around`` has the pins whose factors are renewed.
+    """
 
     rows: Rows
+    around: Around | None
     boards: Ints
+    count: int
     ends_pass: bool
+    ends_round: bool
 
 
 class SavesModel:
     """Learns from the edges of a graph. The graph may be shared with who else walks on it; it is the only truth.
 
     ``score`` answers for any list of pins, so a pinner is nothing but their latest saves, and a new one needs no
-    learning.
+    learning. There are factors where ``fitting`` says how they are learnt.
     """
 
     def __init__(
@@ -85,19 +97,22 @@ class SavesModel:
         bounds: Bounds | None = None,
         learning: Learning | None = None,
         directions: int = 512,
+        fitting: Fitting | None = None,
         seed: int = 0,
     ) -> None:
         self.graph = LiveGraph() if graph is None else graph
         self.blend, self.bounds, self.seed = blend or Blend(), bounds or Bounds(), seed
         self.taste, self.spectrum = Taste(learning, seed), Spectrum(directions, seed)
+        self.factors = None if fitting is None else Factors(fitting, seed)
         self._known = IdIndex()
         self._passes, self._at, self._of, self._learnt, self._busy = 0, 0, 0, 0, False
+        self._round_at, self._round_of = 0, 0
         self._shares, self._sums = np.zeros(0), np.zeros(0)
 
     @property
     def nbytes(self) -> int:
         """Bytes held beside the graph."""
-        return self.taste.nbytes + self.spectrum.nbytes + self._known.nbytes
+        return self._known.nbytes + sum(member.nbytes for member in self._learning)
 
     def add(self, pinners: Ints, pins: Ints) -> None:
         """Take saves, ``(n,)`` each; a pin that a pinner has already changes nothing. Ids are positive."""
@@ -118,7 +133,7 @@ class SavesModel:
         return len(self.graph.pins) <= self.bounds.learnt_pins
 
     def draw(self) -> Batch:
-        """What to learn from next: a pass takes every board that there was at its beginning, once.
+        """What to learn from next: a pass takes every board that there was at its beginning, once; a round every pin.
 
         Each is for one :meth:`learn`, and the next one after it.
         """
@@ -137,16 +152,23 @@ class SavesModel:
         if ends:
             self._at, self._passes = 0, self._passes + 1
         rows = Rows(*rows_of(boards, self.bounds.pins_of_board, b_table, b_arena))
-        return Batch(rows, p_table[: len(self._known), DEGREE].astype(np.int64), ends)
+        around, ends_round = (None, False) if self.factors is None else self._around(self.factors)
+        of_each, count = p_table[: len(self._known), DEGREE].astype(np.int64), len(self.graph.boards)
+        return Batch(rows, around, of_each, count, ends, ends_round)
 
     def learn(self, batch: Batch) -> None:
         """One step; may run in another thread while this one changes the graph and asks."""
         try:
             if len(batch.rows.pins) and self.learns:
-                self.taste.learn(batch.rows.head(self.bounds.lists), _popularity(batch.boards))
+                some = batch.rows.head(self.bounds.lists)
+                self.taste.learn(some, _popularity(batch.boards))
                 self.spectrum.learn(batch.rows, batch.boards)
+                if self.factors is not None and batch.around is not None:
+                    self.factors.learn(some, batch.around, batch.boards, batch.count)
             if batch.ends_pass:
                 self.spectrum.turn()
+            if self.factors is not None and batch.ends_round:
+                self.factors.turn(batch.boards)
         finally:
             self._busy = False
 
@@ -191,16 +213,15 @@ class SavesModel:
 
     def snapshot(self) -> Columns:
         """The graph and all that was learned as arrays, for ``numpy.savez``."""
-        own = {"known": self._known.ids.copy(), "model": np.array([self._passes, self._at, self._of, self._learnt])}
-        return own | self.graph.snapshot() | self.taste.snapshot() | self.spectrum.snapshot()
+        return self._own() | self.graph.snapshot() | self._of_members()
 
     def restore(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
         """Become what :meth:`snapshot` saw; every later answer is the same. Raises KeyError for a missing column."""
         self.graph.restore(columns)
-        self.taste.restore(columns)
-        self.spectrum.restore(columns)
+        for member in self._learning:
+            member.restore(columns)
         self._known = _indexed(columns["known"].astype(np.int64))
-        self._passes, self._at, self._of, self._learnt = columns["model"].astype(np.int64).tolist()
+        self._become(columns)
 
     @property
     def busy(self) -> bool:
@@ -213,11 +234,11 @@ class SavesModel:
         It must be called, once: until then pins keep their numbers.
         """
         self._busy = True
-        own = {"known": self._known.ids.copy(), "model": np.array([self._passes, self._at, self._of, self._learnt])}
+        own = self._own()
 
         def copied() -> Columns:
             try:
-                return own | self.taste.snapshot() | self.spectrum.snapshot()
+                return own | self._of_members()
             finally:
                 self._busy = False
 
@@ -236,12 +257,12 @@ class SavesModel:
         new = rows < 0
         together = len(before) + int(new.sum())
         rows[new] = np.arange(len(before), together)
-        for member in (self.taste, self.spectrum):
+        for member in self._learning:
             member.restore(columns)
             member.grow(together)
             member.keep(rows)
         self._known = _indexed(ids)
-        self._passes, self._at, self._of, self._learnt = columns["model"].astype(np.int64).tolist()
+        self._become(columns)
         # Pins may have gone since, with their saves.
         self._learnt = min(self._learnt, len(self.graph))
 
@@ -256,7 +277,40 @@ class SavesModel:
             members.append((self.blend.taste, lambda rows, boards: self.taste.scores(rows, _popularity(boards))))
         if self.spectrum.passes:
             members.append((self.blend.spectrum, self.spectrum.scores))
+        if self.factors is not None and self.factors.rounds:
+            members.append((self.blend.factors, self.factors.scores))
         return members
+
+    @property
+    def _learning(self) -> tuple[Taste | Spectrum | Factors, ...]:
+        both = self.taste, self.spectrum
+        return both if self.factors is None else (*both, self.factors)
+
+    def _own(self) -> Columns:
+        own = [self._passes, self._at, self._of, self._learnt, self._round_at, self._round_of]
+        return {"known": self._known.ids.copy(), "model": np.array(own if self.factors is not None else own[:4])}
+
+    def _of_members(self) -> Columns:
+        return {name: column for member in self._learning for name, column in member.snapshot().items()}
+
+    def _become(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
+        # Four numbers where there are no factors.
+        own = [*columns["model"].astype(np.int64).tolist(), 0, 0][:6]
+        self._passes, self._at, self._of, self._learnt, self._round_at, self._round_of = own
+
+    def _around(self, factors: Factors) -> tuple[Around, bool]:
+        """Pins to renew next and what is around them, and whether a round ends with them."""
+        p_table, p_arena, b_table, b_arena = self.graph.sides
+        if self._round_at == 0:
+            self._round_of = len(self._known)
+        end = min(self._round_at + self.bounds.renewed, self._round_of)
+        pins = _strided(self._round_at, end, self._round_of, self.seed + factors.rounds)
+        pins = pins[pins < len(self._known)]
+        self._round_at = 0 if end == self._round_of else end
+        starts, found = rows_of(pins, self.bounds.boards_of_renewed, p_table, p_arena)
+        boards, places = np.unique(found, return_inverse=True)
+        of = Rows(*rows_of(boards, self.bounds.pins_of_board, b_table, b_arena))
+        return Around(pins, Rows(starts, places.astype(np.int64)), of), self._round_at == 0 < self._round_of
 
     def _follows(self) -> bool:
         """Whether the pins that are known are the first ones of the graph, in order."""
@@ -271,12 +325,12 @@ class SavesModel:
         if not self._follows():
             before = self._known.lookup(ids).astype(np.int64)
             stays = before[: int(np.argmin(np.append(before, -1) >= 0))]
-            for member in (self.taste, self.spectrum):
+            for member in self._learning:
                 member.keep(stays)
             self._known = _indexed(ids[: len(stays)])
         self._known.intern(ids[len(self._known) :])
-        self.taste.grow(len(ids))
-        self.spectrum.grow(len(ids))
+        for member in self._learning:
+            member.grow(len(ids))
 
     def _rows(self, lists: Sequence[Ints]) -> Rows:
         dense = [self.graph.pins.lookup(np.unique(pins[: self.bounds.pins_of_board])) for pins in lists]

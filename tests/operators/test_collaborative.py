@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from operators.collaborative.factors import Around, Factors, Fitting
 from operators.collaborative.model import Blend, Bounds, SavesModel
 from operators.collaborative.rows import Rows
 from operators.collaborative.spectrum import Spectrum
@@ -15,7 +16,8 @@ from operators.graph.live import LiveGraph
 
 GROUPS, PINS, PINNERS = 4, 30, 120
 LEARNING = Learning(width=16, rate=0.03, most=10_240)
-BOUNDS = Bounds(saves=10, lists=64, wide=64)
+BOUNDS = Bounds(saves=10, lists=64, wide=64, renewed=32)
+FITTING = Fitting(width=8)
 
 
 def saves(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +30,12 @@ def saves(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def made() -> SavesModel:
-    return SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    return SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS, fitting=FITTING)
+
+
+def factors_of(model: SavesModel) -> Factors:
+    assert model.factors is not None
+    return model.factors
 
 
 def stream(model: SavesModel, pinners: np.ndarray, pins: np.ndarray) -> SavesModel:
@@ -42,15 +49,15 @@ def stream(model: SavesModel, pinners: np.ndarray, pins: np.ndarray) -> SavesMod
 @pytest.fixture(scope="module")
 def learnt() -> SavesModel:
     model = stream(made(), *saves())
-    assert model.taste.steps > 15 and model.spectrum.passes > 2
+    assert model.taste.steps > 15 and model.spectrum.passes > 2 and factors_of(model).rounds > 8
     return model
 
 
-@pytest.mark.parametrize("member", ["neighbours", "taste", "spectrum"])
+@pytest.mark.parametrize("member", ["neighbours", "taste", "spectrum", "factors"])
 def test_each_member_finds_what_goes_with_a_list(learnt: SavesModel, member: str) -> None:
     alone = made()
     alone.restore(learnt.snapshot())
-    alone.blend = replace(Blend(neighbours=0, taste=0, spectrum=0), **{member: 1.0})
+    alone.blend = replace(Blend(neighbours=0, taste=0, spectrum=0, factors=0), **{member: 1.0})
     for group in range(GROUPS):
         seeds = 1 + group * PINS + np.arange(3)
         found = alone.recommend(seeds, 20).pins
@@ -116,7 +123,7 @@ def test_nobody_knows_the_pins_of_a_list() -> None:
 
 
 def test_many_pins_are_answered_by_neighbours_alone() -> None:
-    model = SavesModel(bounds=replace(BOUNDS, learnt_pins=100), learning=LEARNING, directions=GROUPS)
+    model = SavesModel(bounds=replace(BOUNDS, learnt_pins=100), learning=LEARNING, directions=GROUPS, fitting=FITTING)
     stream(model, *saves())
     assert not model.due
     assert set((model.recommend(np.array([1, 2, 3]), 10).pins - 1) // PINS) == {0}
@@ -124,10 +131,13 @@ def test_many_pins_are_answered_by_neighbours_alone() -> None:
 
 def test_a_robot_and_a_famous_pin_cost_no_more_than_the_bounds() -> None:
     bounds = replace(BOUNDS, pins_of_board=50, boards_of_pin=20, boards=10)
-    model = SavesModel(bounds=bounds, learning=LEARNING, directions=GROUPS)
+    model = SavesModel(bounds=bounds, learning=LEARNING, directions=GROUPS, fitting=FITTING)
     model.add(np.full(5_000, 1), np.arange(1, 5_001))
     model.add(np.arange(1, 501), np.full(500, 7))
-    assert len(model.draw().rows.pins) <= 64 * 50
+    batch = model.draw()
+    assert len(batch.rows.pins) <= 64 * 50
+    assert len(batch.around.boards.pins) <= 32 * bounds.boards_of_renewed
+    assert len(batch.around.of.pins) <= len(np.unique(batch.around.boards.pins)) * 50
     found, _ = model._beside(model.graph.pins.lookup(np.array([7, 4_999])).astype(np.int64))
     assert len(found) <= 10 * 50
 
@@ -142,7 +152,7 @@ def test_pins_that_are_numbered_anew_keep_what_was_learnt() -> None:
     after = model.recommend(np.array([PINS + 1, PINS + 2]), 30)
     np.testing.assert_array_equal(before.pins, after.pins)
     model.learn(model.draw())
-    assert len(model.taste) == (GROUPS - 1) * PINS
+    assert len(model.taste) == len(factors_of(model)) == (GROUPS - 1) * PINS
 
 
 def test_answers_while_a_step_is_under_way_and_new_pins_come() -> None:
@@ -153,7 +163,7 @@ def test_answers_while_a_step_is_under_way_and_new_pins_come() -> None:
     assert scores.shape == (1, len(ids)) and {500, 501} <= set(ids.tolist())
     model.learn(batch)
     model.learn(model.draw())
-    assert len(model.taste) == len(model.graph.pins)
+    assert len(model.taste) == len(factors_of(model)) == len(model.graph.pins)
 
 
 def test_a_large_softmax_is_sampled_without_bias() -> None:
@@ -188,9 +198,96 @@ def test_the_spectrum_finds_the_widest_directions() -> None:
     np.testing.assert_allclose(ours @ ours.T, exact.T @ exact, atol=1e-3)
 
 
+def test_factors_are_renewed_by_the_normal_equations_and_lists_folded_in_by_theirs() -> None:
+    random = np.random.default_rng(0)
+    edges = random.random((50, 12)) < 0.3
+    edges[:2] = True
+    rows = Rows(np.concatenate([[0], np.cumsum(edges.sum(axis=1))]), np.nonzero(edges)[1])
+    boards, width = edges.sum(axis=0), 5
+    factors = Factors(Fitting(width, unobserved=0.2, penalty=0.3))
+    factors.grow(12)
+    penalty = 0.3 * boards.mean() ** 0.5 * np.eye(width)
+    before = factors._vectors[:12].astype(np.float64)
+
+    def folded(vectors: np.ndarray) -> np.ndarray:
+        every = 0.2 * vectors.T @ vectors + penalty
+        return np.stack(
+            [np.linalg.solve(every + vectors[has].T @ vectors[has], vectors[has].sum(axis=0)) for has in edges]
+        )
+
+    lists = folded(before)
+    pins = np.array([3, 7])
+    of = [np.flatnonzero(edges[:, pin]) for pin in pins]
+    around = Around(pins, Rows(np.cumsum([0, *map(len, of)]), np.concatenate(of)), rows)
+    factors.learn(rows, around, boards, 50)
+    factors.turn(boards)
+    wanted = before.copy()
+    for pin, has in zip(pins, of, strict=True):
+        left = 0.2 * lists.T @ lists + penalty + lists[has].T @ lists[has]
+        wanted[pin] = np.linalg.solve(left, lists[has].sum(axis=0))
+    np.testing.assert_allclose(factors._vectors[:12], wanted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(factors.scores(rows, boards), folded(wanted) @ wanted.T, rtol=1e-3, atol=1e-4)
+
+
+def test_latest_boards_of_a_pin_stand_for_all_that_it_is_on() -> None:
+    rows = Rows(np.array([0, 2, 4]), np.array([0, 1, 0, 1]))
+    one, other = Factors(Fitting(4)), Factors(Fitting(4))
+    for factors, some in ((one, np.array([0, 1])), (other, np.array([0]))):
+        factors.grow(3)
+        factors.learn(rows, Around(np.array([0]), Rows(np.array([0, len(some)]), some), rows), np.array([2, 2, 0]), 2)
+    np.testing.assert_allclose(one._vectors[0], other._vectors[0], rtol=1e-4)
+
+
+def test_factors_that_begin_anew_answer_as_before_until_they_are_ripe() -> None:
+    model = made()
+    model.factors = Factors(replace(FITTING, rounds=5, ripe=3))
+    model.add(*saves())
+    answers: dict[int, np.ndarray] = {}
+    while factors_of(model).rounds < 8:
+        model.learn(model.draw())
+        answers[factors_of(model).rounds] = factors_of(model).scores(
+            Rows(np.array([0, 2]), np.array([0, 1])), np.zeros(0)
+        )
+    for before, after in ((3, 4), (4, 5), (7, 8)):
+        assert not np.array_equal(answers[before], answers[after])
+    for before, after in ((5, 6), (6, 7)):
+        np.testing.assert_array_equal(answers[before], answers[after])
+
+
+def test_factors_answer_when_every_pin_was_renewed_and_a_pin_without_boards_has_none() -> None:
+    model = made()
+    model.add(*saves())
+    while not factors_of(model).rounds:
+        before = factors_of(model).steps
+        model.learn(model.draw())
+    assert before + 1 == np.ceil(GROUPS * PINS / BOUNDS.renewed)
+    gone = model.graph.pins.lookup(np.array([5]))
+    model.drop(np.array([5]))
+    while factors_of(model).rounds < 2:
+        model.learn(model.draw())
+    assert not factors_of(model)._vectors[gone].any() and factors_of(model)._vectors[0].any()
+
+
+def test_without_factors_nothing_of_them_is_kept_or_asked_for() -> None:
+    pinners, pins = saves()
+    model = SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    stream(model, pinners, pins)
+    columns = {name: np.array(column) for name, column in model.snapshot().items()}
+    assert not any(name.startswith("factors") for name in columns)
+    assert len(columns["model"]) == 4
+    again = SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    again.restore(columns)
+    other = SavesModel(bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    other.graph.add(pins, pinners)
+    other.take_up(columns)
+    lists = [np.array([1, 2, 3])]
+    np.testing.assert_array_equal(model.score(lists)[1], again.score(lists)[1])
+    np.testing.assert_allclose(model.score(lists)[1], other.score(lists)[1], rtol=1e-4, atol=1e-4)
+
+
 def test_the_graph_is_shared_not_copied() -> None:
     graph = LiveGraph()
-    model = SavesModel(graph, bounds=BOUNDS, learning=LEARNING, directions=GROUPS)
+    model = SavesModel(graph, bounds=BOUNDS, learning=LEARNING, directions=GROUPS, fitting=FITTING)
     graph.add(np.array([1, 2, 3]), np.array([9, 9, 9]))
     assert set(model.recommend(np.array([1]), 5).pins.tolist()) == {2, 3}
 
@@ -211,6 +308,7 @@ def test_what_was_learnt_is_taken_up_on_a_graph_with_other_numbers(learnt: Saves
     assert again.due
     again.learn(again.draw())
     assert again.taste.steps == learnt.taste.steps + 1
+    assert factors_of(again).rounds >= factors_of(learnt).rounds > 0
 
 
 def test_pins_that_came_since_begin_at_chance_and_no_step_is_taken_while_somebody_copies(learnt: SavesModel) -> None:
@@ -245,7 +343,7 @@ def test_lists_that_have_only_begun_teach_nothing_and_answers_follow_the_weights
 
 
 def test_the_spectrum_passes_more_boards_than_taste_learns_from() -> None:
-    model = SavesModel(bounds=replace(BOUNDS, lists=16, wide=64), learning=LEARNING, directions=GROUPS)
+    model = SavesModel(bounds=replace(BOUNDS, lists=16, wide=64), learning=LEARNING, directions=GROUPS, fitting=FITTING)
     stream(model, *saves())
     batch = model.draw()
     assert len(batch.rows.starts) - 1 > 16
