@@ -126,8 +126,8 @@ def measure(
         # In order of time over the whole log, as a log is.
         end = time.time() * 1000
         at = np.interp(np.arange(0, events + CHUNK, CHUNK), [0, events], [end - minutes * 60_000, end]).tolist()
-        for first, *span in zip(range(0, events, CHUNK), at, at[1:], strict=False):
-            world = World.make(min(CHUNK, events - first), pins, pinners, (span[0], span[1]), seed + first)
+        for first, span in zip(range(0, events, CHUNK), pairwise(at), strict=True):
+            world = World.make(min(CHUNK, events - first), pins, pinners, span, seed + first)
             size += fill(settings, world, codec)
             sent += world.counts(pins)
         seconds = time.monotonic() - began

@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: What ClickHouse calls the threads of the pool that merges and mutates parts.
 THREADS = "MergeMutate"
-#: They take what is left of the processors, and a sixtieth at least.
+#: They take what is left of the processors, and little beside a thread that is busy.
 NICE = 19
 LOOK_SECONDS = 1.0
 

@@ -31,7 +31,7 @@ BATCH = 500
 BLEND = Blend(neighbours=1.0, taste=2.0, spectrum=1.0, factors=1.0)
 BOUNDS = Bounds(saves=500, lists=512, wide=1_024, renewed=160, boards_of_renewed=1_000)
 LEARNING = Learning(width=256, rate=0.001, most=10_240, least=10, steady=0.99)
-FITTING = Fitting(width=128)
+FITTING = Fitting()
 
 
 @click.command("saves")
